@@ -1,0 +1,1 @@
+"""What answers: the model, the prompt, and the runner that carries runs."""

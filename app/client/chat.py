@@ -1,0 +1,258 @@
+"""A chat, as a program uses it: say, stop, follow; connections come and go beneath.
+
+    async with connect(["ws://127.0.0.1:8001/ws", "ws://127.0.0.1:8002/ws"], user="ada") as chat:
+        said = await chat.say("Hello!", session="greetings")
+        print((await said.answer())["text"])
+
+A chat keeps each open session's transcript, and with it its cursor. When a connection is lost it goes to the next
+node, resumes every session from its cursor, and sends again what was said and has not been answered, under the same
+message id. Calls wait for a connection and for their reply.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from app.client.link import Link, LinkLost
+from app.client.session import Said, Session
+from app.core.errors import ChatError
+from app.core.model import Cursor
+from app.core.protocol import Codec, Frame
+
+
+class Chat:
+    """The client. Made by `connect`, which owns its connection."""
+
+    def __init__(self, urls: Sequence[str], *, user: str | None, codec: Codec, cookie: str | None) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.listed: dict[str, Frame] = {}  # sessions that changed since `watch`
+        self.welcome: Frame = {}
+        self.connections = 0  # how often a connection was made
+        self.differs = 0  # answers whose text was not the log's: must stay 0
+        headers = ({"X-User-Id": user} if user is not None else {}) | ({"Cookie": cookie} if cookie else {})
+        self._link = Link(urls, headers, codec, welcomed=self._welcomed, heard=self._heard)
+        self._pending: dict[str, Frame] = {}  # says whose run has not ended, by message id
+        self._runs: dict[str, str] = {}  # their runs
+        self._watching = False
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled, or refused for good.
+
+        Raises:
+            Refused: the server wants no such client.
+        """
+        await self._link.run()
+
+    async def open(self, session: str) -> Session:
+        """Open a session and return it once its content is here."""
+        state = self.sessions.setdefault(session, Session(session))
+        if state.transcript.at is None:
+            await self._reopen(state)
+        await state.until(lambda: state.transcript.at is not None)
+        return state
+
+    async def close(self, session: str) -> None:
+        """Follow a session no more."""
+        self.sessions.pop(session, None)
+        await self._link.ask({"type": "close", "session": session})
+
+    async def say(
+        self,
+        text: str,
+        *,
+        session: str | None = None,
+        id: str | None = None,
+        model: str | None = None,
+        context: dict[str, Any] | None = None,
+        when_busy: str | None = None,
+    ) -> Said:
+        """Speak, and open the session. Sent again under the same id until its run has ended.
+
+        Raises:
+            ChatError: the server refused it.
+        """
+        id = id or secrets.token_hex(8)
+        state = self.sessions.setdefault(session or id, Session(session or id))
+        optional = {"model": model, "context": context, "when_busy": when_busy}
+        frame: Frame = {"type": "say", "session": state.id, "id": id, "text": text}
+        frame |= {key: value for key, value in optional.items() if value is not None}
+        self._pending[id] = frame
+        try:
+            reply = await self._certainly(frame)
+        except ChatError:
+            self._pending.pop(id, None)
+            raise
+        if reply["run"] in state.ends:
+            self._pending.pop(id, None)
+        else:
+            self._runs[reply["run"]] = id
+        return Said(state, reply)
+
+    async def stop(self, session: str, run: str) -> None:
+        """End a run."""
+        await self._certainly({"type": "stop", "session": session, "run": run})
+
+    async def history(self, session: str, *, before: str | None = None, limit: int = 50) -> Frame:
+        """Read turns before a turn; returns `{turns, more}`."""
+        more = {"before": before} if before else {}
+        return await self._certainly({"type": "history", "session": session, "limit": limit} | more)
+
+    async def list_sessions(self, **fields: Any) -> Frame:
+        """List one's sessions (`query`, `before`, `limit`); returns `{sessions, more}`."""
+        return await self._certainly({"type": "sessions"} | fields)
+
+    async def watch(self) -> None:
+        """Keep `listed` in step with one's list of sessions."""
+        self._watching = True
+        await self._certainly({"type": "watch"})
+
+    async def rename(self, session: str, title: str) -> None:
+        """Give a session a title."""
+        await self._certainly({"type": "rename", "session": session, "title": title})
+
+    async def delete(self, session: str) -> None:
+        """Remove a session, for good."""
+        await self._certainly({"type": "delete", "session": session})
+
+    async def ping(self) -> None:
+        """Ask whether the server is there."""
+        await self._link.ask({"type": "ping"})
+
+    def drop(self) -> None:
+        """Cut the connection without a word, as a network would; the chat comes back by itself."""
+        self._link.drop()
+
+    async def _certainly(self, frame: Frame) -> Frame:
+        """Ask until there is a reply; every command here may be repeated."""
+        while True:
+            try:
+                return await self._link.ask(frame)
+            except LinkLost:
+                continue
+
+    async def _reopen(self, state: Session) -> None:
+        """Open a session from its cursor, or anew; what comes until the `ok` does not count."""
+        state.behind = True
+        at = state.transcript.at
+        cursor = {"cursor": str(at)} if at is not None else {}
+        try:
+            await self._link.ask({"type": "open", "session": state.id} | cursor)
+        except LinkLost:
+            return  # the next connection opens it
+
+    def _welcomed(self) -> list[Frame]:
+        """What to send first on a new connection: resume, then what was said and not answered."""
+        self.connections += 1
+        resume: list[Frame] = []
+        fresh: list[Frame] = []
+        for state in self.sessions.values():
+            state.transcript.reconnected()
+            at = state.transcript.at
+            state.behind = at is not None
+            if at is not None:
+                resume.append({"session": state.id, "cursor": str(at)})
+            elif not any(say["session"] == state.id for say in self._pending.values()):
+                fresh.append({"type": "open", "session": state.id})
+        first: Frame = {"type": "hello", "ref": "hello", "resume": resume}
+        watch: list[Frame] = [{"type": "watch"}] if self._watching else []
+        return [first, *watch, *fresh, *self._pending.values()]
+
+    async def _heard(self, frame: Frame) -> None:
+        """Take a frame that answers no call."""
+        match frame["type"]:
+            case "welcome":
+                self.welcome = frame
+            case "ok" if "at" in frame and "run" not in frame:  # an `open`'s: what follows counts again
+                if (state := self.sessions.get(frame["session"])) is not None:
+                    state.behind = False
+            case "batch" | "reset" | "snapshot":
+                await self._apply(frame)
+            case "session":
+                self.listed[frame["id"]] = frame
+            case "ping":
+                await self._compare(frame["heads"])
+
+    async def _apply(self, frame: Frame) -> None:
+        state = self.sessions.get(frame["session"])
+        if state is None or (state.behind and frame["type"] == "batch"):
+            return
+        outcome = await state.take(frame)
+        if outcome == "behind":
+            await self._again(state)
+            return
+        if frame["type"] == "snapshot":
+            await self._resend(state)
+        for entry in frame.get("entries", ()):
+            if entry["kind"] == "end":
+                self._pending.pop(self._runs.pop(entry["run"], ""), None)
+                await self._verify(state, entry)
+            if entry["kind"] == "gone":
+                for id in [id for id, say in self._pending.items() if say["session"] == state.id]:
+                    del self._pending[id]
+
+    async def _again(self, state: Session) -> None:
+        state.behind = True
+        at = state.transcript.at
+        cursor = {"cursor": str(at)} if at is not None else {}
+        await self._link.tell({"type": "open", "session": state.id} | cursor)
+
+    async def _resend(self, state: Session) -> None:
+        """Say again what a snapshot lacks."""
+        turns = {turn["id"] for turn in (*state.transcript.turns, *state.transcript.queued)}
+        for say in [say for say in self._pending.values() if say["session"] == state.id and say["id"] not in turns]:
+            await self._link.tell(say)
+
+    async def _verify(self, state: Session, end: Frame) -> None:
+        """Compare one's own text with the log's; report it where they differ."""
+        turn = next((turn for turn in state.transcript.turns if turn["id"] == end["run"]), None)
+        if turn is None:
+            return
+        digest = hashlib.sha256(turn["text"].encode()).hexdigest()
+        if digest != end["sha256"]:
+            self.differs += 1
+            await self._link.tell({"type": "differs", "session": state.id, "run": end["run"], "sha256": digest})
+
+    async def _compare(self, heads: dict[str, str]) -> None:
+        """Open again each session whose head is not one's cursor."""
+        for id, head in heads.items():
+            state = self.sessions.get(id)
+            if state is not None and not state.behind and state.transcript.at not in (None, Cursor.parse(head)):
+                await self._again(state)
+
+
+@asynccontextmanager
+async def connect(
+    urls: str | Sequence[str],
+    *,
+    user: str | None = None,
+    codec: Codec | str = Codec.MSGPACK,
+    cookie: str | None = None,
+) -> AsyncIterator[Chat]:
+    """Connect to any of `urls`, and stay connected.
+
+    `user` names a program in guest mode. Raises `Refused` where the server wants no such client.
+    """
+    chat = Chat([urls] if isinstance(urls, str) else urls, user=user, codec=Codec(codec), cookie=cookie)
+    body = asyncio.current_task()
+    running = asyncio.create_task(chat.run())
+    refused: list[BaseException] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and body is not None:
+            refused.append(error)
+            body.cancel()
+
+    running.add_done_callback(ended)
+    try:
+        yield chat
+    except asyncio.CancelledError:
+        if refused and body is not None and body.uncancel() == 0:
+            raise refused[0] from None
+        raise
+    finally:
+        running.remove_done_callback(ended)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,178 @@
+"""One connection at a time to any of several nodes: made anew whenever it is lost.
+
+A call (`ask`) waits for a connection, sends its frame with a `ref`, and waits for the reply; if the connection is
+lost meanwhile it raises `LinkLost`, and whoever asked decides whether to ask again. The close code decides whether
+there is a next connection: see `protocol.returns`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from typing import Any, Final
+
+import msgpack
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.typing import Subprotocol
+
+from app.core.errors import ChatError, Retry
+from app.core.protocol import FRAME_BYTES, HEARTBEAT_MS, Codec, Frame, encode, returns
+
+SILENCE_SECONDS: Final = HEARTBEAT_MS / 1000 + 10
+OPEN_SECONDS: Final = 5.0
+FIRST_SECONDS: Final = 0.5
+MOST_SECONDS: Final = 20.0
+
+log = logging.getLogger(__name__)
+
+
+class LinkLost(Exception):
+    """The connection was lost before the reply came; what was asked may have been done."""
+
+
+class Refused(Exception):
+    """The server closed with a code that says not to come back."""
+
+
+class Link:
+    """The connection of one chat. Owned by `run`."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        headers: dict[str, str],
+        codec: Codec,
+        *,
+        welcomed: Callable[[], list[Frame]],
+        heard: Callable[[Frame], Awaitable[None]],
+    ) -> None:
+        self._urls = list(urls)
+        self._next = random.randrange(len(self._urls))
+        self._headers = headers
+        self._codec = codec
+        self._welcomed = welcomed
+        self._heard = heard
+        self._socket: ClientConnection | None = None
+        self._open = asyncio.Event()
+        self._refs = count(1)
+        self._asked: dict[str, asyncio.Future[Frame]] = {}
+
+    async def ask(self, frame: Frame) -> Frame:
+        """Send a command and return its `ok`.
+
+        Raises:
+            ChatError: the server answered with an error.
+            LinkLost: the connection was lost first.
+        """
+        await self._open.wait()
+        ref = str(next(self._refs))
+        reply: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._asked[ref] = reply
+        try:
+            await self.tell(frame | {"ref": ref})
+            answer = await reply
+        finally:
+            self._asked.pop(ref, None)
+        if answer["type"] == "error":
+            raise error_of(answer)
+        return answer
+
+    async def tell(self, frame: Frame) -> None:
+        """Send a frame, and wait for no reply.
+
+        Raises:
+            LinkLost: there is no connection.
+        """
+        if self._socket is None:
+            raise LinkLost
+        try:
+            await self._socket.send(encode(frame, self._codec))
+        except ConnectionClosed as error:
+            raise LinkLost from error
+
+    def drop(self) -> None:
+        """Cut the connection without a word."""
+        if self._socket is not None:
+            self._socket.transport.abort()
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled.
+
+        Raises:
+            Refused: the server wants no such client.
+        """
+        failures = 0
+        while True:
+            url = self._urls[self._next % len(self._urls)]
+            self._next += 1
+            try:
+                async with connect(
+                    url,
+                    subprotocols=[Subprotocol(self._codec)],
+                    additional_headers=self._headers,
+                    compression=None,
+                    max_size=FRAME_BYTES,
+                    open_timeout=OPEN_SECONDS,
+                    close_timeout=1,
+                    proxy=None,
+                ) as socket:
+                    await self._serve(socket)
+                    failures = 0
+            except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+                status = getattr(getattr(error, "response", None), "status_code", None)
+                if isinstance(error, InvalidURI) or status in (400, 401, 403, 404):
+                    raise Refused(f"{url}: {error}") from error
+                log.info("%s: %s", url, error)
+                failures += 1
+            except ConnectionClosed as closed:
+                code = closed.rcvd.code if closed.rcvd else None
+                if not returns(code):
+                    raise Refused(f"{url}: closed with {code}") from closed
+                failures = 0 if self._open.is_set() else failures + 1
+            finally:
+                self._lost()
+            most = min(MOST_SECONDS, FIRST_SECONDS * 2**failures) if failures else 0.05
+            await asyncio.sleep(random.uniform(0, most))
+
+    async def _serve(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        for frame in self._welcomed():
+            await socket.send(encode(frame, self._codec))
+        self._open.set()
+        while True:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                message = await socket.recv()
+            for frame in _frames(message):
+                await self._take(frame)
+
+    async def _take(self, frame: Frame) -> None:
+        reply = self._asked.get(frame.get("ref", ""))
+        if reply is not None and not reply.done() and frame["type"] in ("ok", "error"):
+            reply.set_result(frame)
+        try:
+            await self._heard(frame)
+        except LinkLost:
+            return  # the next connection resumes
+
+    def _lost(self) -> None:
+        self._socket = None
+        self._open.clear()
+        for reply in self._asked.values():
+            if not reply.done():
+                reply.set_exception(LinkLost())
+
+
+def error_of(frame: Frame) -> ChatError:
+    """Give an `error` frame as an exception with its code."""
+    error = ChatError(frame["message"], code=frame["code"], after_ms=frame.get("after_ms"))
+    retry: Retry = frame["retry"]
+    error.retry = retry
+    return error
+
+
+def _frames(message: str | bytes) -> list[Frame]:
+    value: Any = msgpack.unpackb(message) if isinstance(message, bytes) else msgspec.json.decode(message)
+    return value if isinstance(value, list) else [value]

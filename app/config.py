@@ -1,0 +1,156 @@
+"""Every knob, read once, from the environment; each but the secret ones is also a flag of `serve`.
+
+A missing or wrong setting is one line that names it, what was seen and what was expected.
+"""
+
+import argparse
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from app.state.connect import SCHEMES
+
+TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+class SettingError(Exception):
+    """A setting is missing or wrong; the message is one line for a person."""
+
+
+def knob(default: Any, text: str, *, secret: bool = False) -> Any:
+    """Declare a setting: its default, what it does, and whether it must not be a flag."""
+    return field(default=default, metadata={"help": text, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one node is told. Names are those of the environment, in lower case."""
+
+    host: str = knob("127.0.0.1", "address to listen on")
+    port: int = knob(8000, "port to listen on")
+    node: str = knob("", "this node's name, as people see it (default: node-PORT)")
+    nodes: tuple[str, ...] = knob((), "comma-separated URLs of all nodes, for clients to go to")
+    redis_url: str = knob("", "redis://, rediss:// or unix:// of a Redis >= 7.0 or Valkey >= 8")
+    openai_base_url: str | None = knob(None, "an OpenAI-compatible upstream, e.g. http://127.0.0.1:11434/v1")
+    openai_api_key: str | None = knob(None, "the upstream's key", secret=True)
+    model_name: str | None = knob(None, "the model to ask (default: the upstream's first)")
+    run_seconds: float = knob(600.0, "how long one answer may take in all")
+    connect_seconds: float = knob(5.0, "how long connecting to the upstream may take")
+    first_token_seconds: float = knob(60.0, "how long the upstream may think before its first token")
+    next_token_seconds: float = knob(30.0, "how long the upstream may pause between tokens")
+    auth: str = knob("guest", "who may come in: guest")
+    allow_guests: bool = knob(False, "let guests in from elsewhere than this machine")
+    allowed_origins: tuple[str, ...] = knob((), "comma-separated origins of pages that may connect")
+    lease_seconds: float = knob(6.0, "how long a silent producer keeps the right to its run")
+    flush_ms: int = knob(40, "how long text is gathered before it is sent on")
+    drain_seconds: float = knob(20.0, "how long a stopping node goes on with its answers")
+    history_turns: int = knob(100, "how many turns of a session are kept")
+    history_days: float = knob(7.0, "how long a session is kept after its last activity")
+    window_turns: int = knob(10, "how many earlier turns the model sees")
+    log_level: str = knob("info", "how much is logged: debug, info, warning, error")
+
+    def __post_init__(self) -> None:
+        if not self.node:
+            object.__setattr__(self, "node", f"node-{self.port}")
+
+
+SECRETS: Final = frozenset(f.name for f in fields(Settings) if f.metadata["secret"])
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each setting that is not a secret."""
+    for knob_ in fields(Settings):
+        if knob_.metadata["secret"]:
+            continue
+        name = "--" + knob_.name.replace("_", "-")
+        more: dict[str, Any] = {"nargs": "?", "const": "1"} if knob_.type is bool else {}
+        parser.add_argument(name, metavar=knob_.name.upper(), help=knob_.metadata["help"], **more)
+
+
+def read(environ: Mapping[str, str], given: Mapping[str, str | None]) -> Settings:
+    """Read the settings: a flag that was given wins over the environment.
+
+    Raises:
+        SettingError: one is missing or wrong.
+    """
+    values: dict[str, Any] = {}
+    for knob_ in fields(Settings):
+        text = given.get(knob_.name)
+        if text is None:
+            text = environ.get(knob_.name.upper())
+        if text is not None and (text.strip() or knob_.type is bool):
+            values[knob_.name] = _value(knob_.name.upper(), knob_.type, text.strip())
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def incarnation() -> str:
+    """A random name for this life of a node."""
+    return secrets.token_hex(8)
+
+
+def _value(name: str, kind: Any, text: str) -> Any:
+    try:
+        if kind is bool:
+            if text.lower() not in TRUE + FALSE:
+                raise ValueError
+            return text.lower() in TRUE
+        if kind in (int, float):
+            return kind(text)
+    except ValueError:
+        expected = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
+        raise SettingError(f"{name} is {text!r}; expected {expected}") from None
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
+
+
+def _check(settings: Settings) -> None:
+    """Hold the settings to what makes sense together."""
+    if not settings.redis_url:
+        raise SettingError(
+            "REDIS_URL is not set; expected the Redis that holds the state, e.g. redis://127.0.0.1:6379/0"
+        )
+    if not settings.redis_url.startswith(SCHEMES):
+        scheme = settings.redis_url.partition("://")[0][:20]
+        raise SettingError(f"REDIS_URL begins with {scheme!r}; expected {', '.join(SCHEMES)}")
+    if settings.openai_base_url is None and settings.openai_api_key is None:
+        raise SettingError(
+            "neither OPENAI_BASE_URL nor OPENAI_API_KEY is set; expected an OpenAI-compatible upstream, "
+            "e.g. OPENAI_BASE_URL=http://127.0.0.1:11434/v1"
+        )
+    for name, url in (("OPENAI_BASE_URL", settings.openai_base_url), *(("NODES", url) for url in settings.nodes)):
+        if url is not None and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).netloc):
+            raise SettingError(f"{name} has {url!r}; expected http://HOST or https://HOST")
+    for origin in settings.allowed_origins:
+        if not re.fullmatch(r"https?://[^/?#]+", origin):
+            raise SettingError(f"ALLOWED_ORIGINS has {origin!r}; expected an origin such as https://chat.example")
+    if settings.auth != "guest":
+        raise SettingError(f"AUTH is {settings.auth!r}; this version knows: guest")
+    if not settings.allow_guests and not loopback(settings.host):
+        raise SettingError(
+            f"HOST is {settings.host!r}, and AUTH is guest: without a login it serves this machine only. "
+            "Set HOST=127.0.0.1, or ALLOW_GUESTS=1 on a network that you trust"
+        )
+    if not 1 <= settings.port <= 65535:
+        raise SettingError(f"PORT is {settings.port}; expected 1 to 65535")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", settings.node):
+        raise SettingError(f"NODE is {settings.node!r}; expected 1 to 64 of A-Z a-z 0-9 _ . -")
+    for name in ("run_seconds", "connect_seconds", "first_token_seconds", "next_token_seconds", "lease_seconds",
+                 "history_turns", "history_days", "window_turns"):  # fmt: skip
+        if not getattr(settings, name) > 0:
+            raise SettingError(f"{name.upper()} is {getattr(settings, name)}; expected more than 0")
+    if not 0 <= settings.flush_ms <= 10_000:
+        raise SettingError(f"FLUSH_MS is {settings.flush_ms}; expected 0 to 10000")
+    if settings.log_level not in ("debug", "info", "warning", "error"):
+        raise SettingError(f"LOG_LEVEL is {settings.log_level!r}; expected debug, info, warning or error")
+
+
+def loopback(host: str) -> bool:
+    """Say whether a host name or address is this machine's own."""
+    host = host.strip("[]").lower()
+    return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))

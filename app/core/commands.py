@@ -1,0 +1,220 @@
+"""The commands of `chat.v1`: what a client may ask, each a value.
+
+A command is right by construction: ids match, texts fit, cursors parse. The validator checks shapes, and
+`__post_init__` what it cannot say; a `ChatError` raised there reaches the caller as it is.
+To add one: a class here with the frame's `type` as its tag, its case in `edge.commands`, its row in
+`docs/protocol.md`, a test in both codecs.
+"""
+
+import hashlib
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from app.core.errors import BadFrame, TooLong, UnknownCommand
+from app.core.model import Cursor, checked_id
+from app.core.protocol import CONTEXT_BYTES, SESSIONS, TEXT_BYTES, check
+
+Ref = str | None
+Run = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """A session to follow again from a cursor; checked as an `open`, each on its own."""
+
+    session: str
+    cursor: str
+
+
+class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
+    """Say who one is and which sessions to follow again."""
+
+    ref: Ref = None
+    ticket: str | None = None
+    token: str | None = None
+    resume: Annotated[tuple[Resume, ...], Meta(max_length=SESSIONS)] = ()
+
+
+class Open(msgspec.Struct, frozen=True, tag_field="type", tag="open"):
+    """Follow a session, from a cursor or from a snapshot."""
+
+    session: str
+    ref: Ref = None
+    cursor: str | None = None
+    turns: Annotated[int, Meta(ge=0, le=100)] = 50
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "open: session")
+        if self.cursor is not None:
+            Cursor.parse(self.cursor)
+
+
+class CloseSession(msgspec.Struct, frozen=True, tag_field="type", tag="close"):
+    """Stop following a session."""
+
+    session: str
+    ref: Ref = None
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "close: session")
+
+
+class Say(msgspec.Struct, frozen=True, tag_field="type", tag="say"):
+    """Speak, and have it answered. `id` is the idempotency key; without `session` it names the session too."""
+
+    id: str
+    text: str
+    ref: Ref = None
+    session: str | None = None
+    model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    context: dict[str, Any] | None = None
+    when_busy: Literal["queue", "interrupt", "reject"] = "queue"
+
+    def __post_init__(self) -> None:
+        checked_id(self.id, "say: id")
+        if self.session is not None:
+            checked_id(self.session, "say: session")
+        check_say(self.text, self.context)
+
+
+class Stop(msgspec.Struct, frozen=True, tag_field="type", tag="stop"):
+    """End a run, running or queued."""
+
+    session: str
+    run: Run
+    ref: Ref = None
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "stop: session")
+
+
+class History(msgspec.Struct, frozen=True, tag_field="type", tag="history"):
+    """Read turns, newest last, before a turn."""
+
+    session: str
+    ref: Ref = None
+    before: Run | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "history: session")
+
+
+class Sessions(msgspec.Struct, frozen=True, tag_field="type", tag="sessions"):
+    """List one's sessions, latest activity first."""
+
+    ref: Ref = None
+    query: Annotated[str, Meta(max_length=200)] | None = None
+    before: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+    def __post_init__(self) -> None:
+        if self.before is not None:
+            checked_id(self.before, "sessions: before")
+
+
+class Watch(msgspec.Struct, frozen=True, tag_field="type", tag="watch"):
+    """Hear of changes in one's list of sessions."""
+
+    ref: Ref = None
+
+
+class Rename(msgspec.Struct, frozen=True, tag_field="type", tag="rename"):
+    """Give a session a title."""
+
+    session: str
+    title: Annotated[str, Meta(max_length=200)]
+    ref: Ref = None
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "rename: session")
+        if not self.title.strip():
+            raise BadFrame("rename: a title has at least one character that is not blank")
+
+
+class Delete(msgspec.Struct, frozen=True, tag_field="type", tag="delete"):
+    """Remove a session, for good."""
+
+    session: str
+    ref: Ref = None
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "delete: session")
+
+
+class Differs(msgspec.Struct, frozen=True, tag_field="type", tag="differs"):
+    """Report that one's text of a run is not the log's."""
+
+    session: str
+    run: Run
+    sha256: Annotated[str, Meta(max_length=64)]
+    ref: Ref = None
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "differs: session")
+
+
+class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
+    """Ask whether the server is there."""
+
+    ref: Ref = None
+
+
+Command = Hello | Open | CloseSession | Say | Stop | History | Sessions | Watch | Rename | Delete | Differs | Ping
+COMMANDS: Final[dict[str, type[Command]]] = {
+    str(kind.__struct_config__.tag): kind
+    for kind in (
+        Hello, Open, CloseSession, Say, Stop, History, Sessions, Watch, Rename, Delete, Differs, Ping,
+    )
+}  # fmt: skip
+
+
+def command_of(frame: Any) -> Command:
+    """Read a frame as a command.
+
+    Raises:
+        BadFrame: not a map, too deep, no type, or a field is missing or wrong.
+        BadCursor: a cursor is malformed.
+        TooLong: the text or the context is over its bound.
+        UnknownCommand: no such type.
+    """
+    check(frame)
+    name = frame.get("type")
+    if not isinstance(name, str):
+        raise BadFrame("a frame has a 'type' that is text")
+    if name not in COMMANDS:
+        raise UnknownCommand(f"{name[:40]!r} is not a command; known are {', '.join(sorted(COMMANDS))}")
+    fields = {key: value for key, value in frame.items() if value is not None}
+    try:
+        return msgspec.convert(fields, COMMANDS[name])
+    except msgspec.ValidationError as error:
+        raise _wrong(name, str(error)) from error
+
+
+def check_say(text: str, context: dict[str, Any] | None) -> None:
+    """Hold a turn's text and context to their bounds.
+
+    Raises:
+        BadFrame: a text of blanks only.
+        TooLong: a text over 32 KiB, or a context over 8 KiB.
+    """
+    if not text.strip():
+        raise BadFrame("say: a text has at least one character that is not blank")
+    if (size := len(text.encode())) > TEXT_BYTES:
+        raise TooLong(f"a text of {size} bytes; at most {TEXT_BYTES} are taken")
+    if context is not None and (size := len(msgspec.json.encode(context))) > CONTEXT_BYTES:
+        raise TooLong(f"a context of {size} bytes; at most {CONTEXT_BYTES} are taken")
+
+
+def fingerprint(say: Say) -> str:
+    """Digest what makes a repeated message id the same request: equal from either codec."""
+    canonical = msgspec.json.encode(["say", say.text, say.context, say.model, None], order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _wrong(name: str, reason: str) -> BadFrame:
+    """Turn the validator's words into ours: which field, what was seen, what was expected."""
+    reason, _, path = reason.partition(" - at `$.")
+    field = path.rstrip("`") + ": " if path else ""
+    return BadFrame(f"{name}: {field}{reason}")

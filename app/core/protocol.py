@@ -1,0 +1,165 @@
+"""The wire protocol `chat.v1`: frames to and from bytes, in two codecs.
+
+`chat.v1.json` is text, `chat.v1.msgpack` is binary; frames and keys are the same. One WebSocket message is one
+frame or an array of frames. Bytes become plain values here (`decode`), plain values become commands in
+`core.commands`; what goes out is a dict, or a `batch` whose entries are already encoded.
+
+Nothing that arrives can cost more than its size: no extension types, no deep nesting, no numbers that the other
+codec cannot say.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgpack
+import msgspec
+
+from app.core.entries import Batch, merged
+from app.core.errors import BadFrame, ChatError, TooBig
+
+VERSION: Final = "chat.v1"
+MESSAGE_BYTES: Final = 64 * 1024
+TEXT_BYTES: Final = 32 * 1024
+CONTEXT_BYTES: Final = 8 * 1024
+SESSIONS: Final = 50
+QUEUED: Final = 10
+FRAME_BYTES: Final = 1024 * 1024
+BATCH_BYTES: Final = 256 * 1024
+SNAPSHOT_BYTES: Final = 512 * 1024
+HEARTBEAT_MS: Final = 25_000
+DEPTH: Final = 32
+
+Frame = dict[str, Any]
+
+
+class Codec(StrEnum):
+    """A subprotocol: how frames become bytes."""
+
+    MSGPACK = "chat.v1.msgpack"
+    JSON = "chat.v1.json"
+
+
+class Close:
+    """Close codes. 4000–4499 and 1001, 1006, 1011–1013: come back with your cursors. 4500–4999: do not."""
+
+    SIGN_IN = 4001
+    NO_HELLO = 4002
+    TOO_SLOW = 4008
+    NOT_YOU = 4500
+    NOT_OURS = 4501
+
+
+def returns(code: int | None) -> bool:
+    """Say whether a client that was closed with `code` (None: no close frame) reconnects."""
+    return code is None or code in (1000, 1001, 1005, 1006, 1011, 1012, 1013) or 4000 <= code <= 4499
+
+
+def decode(message: bytes | str, codec: Codec) -> list[Any]:
+    """Read one WebSocket message as what should be frames: `check` each.
+
+    Raises:
+        TooBig: over 64 KiB.
+        BadFrame: not of this codec, or an empty array.
+    """
+    size = len(message) if isinstance(message, bytes) else len(message.encode("utf-8", "surrogatepass"))
+    if size > MESSAGE_BYTES:
+        raise TooBig(f"a message of {size} bytes; at most {MESSAGE_BYTES} are read")
+    if isinstance(message, bytes) is not (codec is Codec.MSGPACK):
+        kind = "binary" if isinstance(message, bytes) else "text"
+        raise BadFrame(f"a {kind} message; {codec.value} was agreed on")
+    try:
+        value = msgpack.unpackb(message) if codec is Codec.MSGPACK else msgspec.json.decode(message)
+    except (ValueError, RecursionError, msgspec.MsgspecError, msgpack.exceptions.UnpackException) as error:
+        reason = str(error) or "nested too deep"
+        raise BadFrame(f"not {codec.value.removeprefix('chat.v1.')}: {reason[:120]}") from error
+    frames = value if isinstance(value, list) else [value]
+    if not frames:
+        raise BadFrame("an empty array; expected a frame or an array of frames")
+    return frames
+
+
+def check(frame: Any) -> None:
+    """Hold what was decoded to what a frame is.
+
+    Raises:
+        BadFrame: not a map, nested too deep, or with a value that the other codec could not say.
+    """
+    if not isinstance(frame, dict):
+        raise BadFrame(f"a frame is a map with a 'type', not {_kind(frame)}")
+    _check(frame, DEPTH)
+
+
+def encode(frame: Frame, codec: Codec) -> bytes | str:
+    """Write one frame as a WebSocket message."""
+    if codec is Codec.MSGPACK:
+        packed: bytes = msgpack.packb(frame)
+        return packed
+    return msgspec.json.encode(frame).decode()
+
+
+def encode_batch(session: str, batch: Batch, codec: Codec) -> bytes | str:
+    """Write a batch frame. In msgpack the entries' bytes go in as they are; in both, neighbouring text is merged
+    where there is more than one entry.
+    """
+    if codec is Codec.MSGPACK and len(batch.entries) == 1:
+        head = {"type": "batch", "session": session, "after": str(batch.after), "at": str(batch.at)}
+        # The map's header (0x84) becomes that of five pairs; the fifth is `entries`, an array of one.
+        packed: bytes = msgpack.packb(head)
+        return b"\x85" + packed[1:] + b"\xa7entries\x91" + batch.entries[0]
+    return encode(batch_frame(session, batch), codec)
+
+
+def batch_frame(session: str, batch: Batch) -> Frame:
+    """Give a batch as a frame, its entries decoded and neighbouring text merged."""
+    return {
+        "type": "batch",
+        "session": session,
+        "after": str(batch.after),
+        "at": str(batch.at),
+        "entries": merged(batch.entries),
+    }
+
+
+def error_frame(error: ChatError, ref: Any = None, session: str | None = None) -> Frame:
+    """Give an error as the frame that answers `ref`."""
+    frame: Frame = {"type": "error", "code": error.code, "message": error.message, "retry": error.retry}
+    if error.after_ms is not None:
+        frame["after_ms"] = error.after_ms
+    return frame | replying(ref, session)
+
+
+def replying(ref: Any, session: str | None = None) -> Frame:
+    """Give the fields that tie a frame to the command that it answers."""
+    return ({"ref": ref} if isinstance(ref, str) else {}) | ({"session": session} if session is not None else {})
+
+
+def _check(value: Any, depth: int) -> None:
+    """Refuse what the other codec could not say: deep nesting, bytes, extension types, NaN and infinities."""
+    if depth == 0:
+        raise BadFrame(f"nested deeper than {DEPTH}")
+    match value:
+        case Mapping():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise BadFrame(f"a key is text, not {_kind(key)}")
+                _check(item, depth - 1)
+        case str() | int() | None:
+            return
+        case float():
+            if not math.isfinite(value):
+                raise BadFrame(f"a number is finite, not {value}")
+        case Sequence() if not isinstance(value, bytes | tuple):
+            for item in value:
+                _check(item, depth - 1)
+        case _:
+            raise BadFrame(f"expected text, number, boolean, null, array or map, not {_kind(value)}")
+
+
+def _kind(value: Any) -> str:
+    """Name a value's type in the protocol's words, not Python's."""
+    names = {str: "text", bytes: "bytes", list: "an array", dict: "a map", bool: "a boolean", type(None): "null"}
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "a number"
+    return names.get(type(value), "an extension type")

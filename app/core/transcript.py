@@ -1,0 +1,207 @@
+"""A session as a reader sees it: the fold of its log.
+
+The same rules, on the same golden logs, are in the browser's `static/js/transcript.js`. A reader begins with a
+snapshot (or with nothing, at the first batch) and applies batches; the client's one rule decides which:
+
+- a batch whose `after` is my cursor is applied, and its `at` is my cursor then;
+- one whose `at` is my cursor, or one that I passed on this connection, is ignored;
+- anything else means that I am behind: open the session again with my cursor.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from app.core import entries
+from app.core.entries import Entry, entry_of
+from app.core.model import Cursor, title_of
+from app.core.protocol import Frame
+
+PASSED: Final = 512
+
+Outcome = Literal["applied", "ignored", "behind"]
+
+
+@dataclass(slots=True)
+class Running:
+    """The answer being produced, as far as the log tells."""
+
+    id: str
+    turn: str
+    state: str = "running"
+    attempt: int = 1
+    how: str = "new"
+    node: str = ""
+    model: str = ""
+    text: str = ""
+    reasoning: str = ""
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    asks: list[dict[str, Any]] = field(default_factory=list)
+    settled_text: int = 0  # where a restart cuts back to: the last settled tool call, or the beginning
+    settled_reasoning: int = 0
+
+    def apply(self, entry: Entry) -> None:
+        """Fold one entry of this run."""
+        match entry:
+            case entries.Run():
+                self._go_on(entry)
+            case entries.Delta():
+                self.text += entry.text
+            case entries.Reasoning():
+                self.reasoning += entry.text
+            case entries.Tool():
+                self._tool(entry)
+            case entries.Ask():
+                ask = {"call": entry.call, "name": entry.name, "arguments": entry.arguments, "until": entry.until}
+                self.asks.append(ask)
+            case entries.Answer():
+                self.asks = [ask for ask in self.asks if ask["call"] != entry.call]
+            case entries.Hold():
+                self.state = "held"
+            case _:
+                return
+
+    def _go_on(self, entry: entries.Run) -> None:
+        self.state, self.attempt, self.how = "running", entry.attempt, entry.how
+        self.node, self.model = entry.node, entry.model
+        if entry.how == "restart":
+            self.text = self.text[: self.settled_text]
+            self.reasoning = self.reasoning[: self.settled_reasoning]
+            self.tools = [tool for tool in self.tools if "result" in tool or "error" in tool]
+
+    def _tool(self, entry: entries.Tool) -> None:
+        tool = next((tool for tool in self.tools if tool["call"] == entry.call), None)
+        if tool is None:
+            tool = {"call": entry.call}
+            self.tools.append(tool)
+        if entry.name:
+            tool["name"] = entry.name
+        for key in ("arguments", "result", "error"):
+            if (value := getattr(entry, key)) is not None:
+                tool[key] = value
+        if "result" in tool or "error" in tool:
+            self.settled_text, self.settled_reasoning = len(self.text), len(self.reasoning)
+
+    def wire(self) -> Frame:
+        """Give the run as a snapshot shows it."""
+        return {
+            "id": self.id, "turn": self.turn, "state": self.state, "attempt": self.attempt, "how": self.how,
+            "node": self.node, "model": self.model, "text": self.text, "reasoning": self.reasoning,
+            "tools": self.tools, "asks": self.asks,
+        }  # fmt: skip
+
+
+class Transcript:
+    """One session as one reader sees it. Mutable, owned by that reader."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        self.at: Cursor | None = None
+        self.title = ""
+        self.turns: list[Frame] = []
+        self.queued: list[Frame] = []
+        self.run: Running | None = None
+        self.more = False
+        self.gone = False
+        self.awaiting = False  # a reset came, its snapshot has not
+        self._passed: deque[Cursor] = deque(maxlen=PASSED)
+
+    def apply(self, frame: Frame) -> Outcome:
+        """Fold a `snapshot`, `reset` or `batch` of this session."""
+        match frame["type"]:
+            case "snapshot":
+                self._restore(frame)
+                return "applied"
+            case "reset":
+                self.at, self.awaiting = None, True
+                self._passed.clear()
+                return "applied"
+            case _:
+                return self._follow(frame)
+
+    def reconnected(self) -> None:
+        """Forget which cursors were passed: that is a matter of one connection."""
+        self._passed.clear()
+
+    def _follow(self, frame: Frame) -> Outcome:
+        if self.awaiting:
+            return "ignored"
+        after, at = Cursor.parse(frame["after"]), Cursor.parse(frame["at"])
+        if self.at is not None and after != self.at:
+            return "ignored" if at == self.at or at in self._passed else "behind"
+        for fields in frame["entries"]:
+            if (entry := entry_of(fields)) is not None:
+                self._fold(entry, str(at))
+        self._passed.append(after)
+        self.at = at
+        return "applied"
+
+    def _restore(self, frame: Frame) -> None:
+        self.at, self.awaiting, self.gone = Cursor.parse(frame["at"]), False, False
+        self.title, self.more = frame.get("title", ""), frame.get("more", False)
+        self.turns, self.queued = list(frame.get("turns", ())), list(frame.get("queued", ()))
+        run = frame.get("run")
+        self.run = None
+        if run:
+            self.run = Running(**{key: run[key] for key in Running.__dataclass_fields__ if key in run})
+        self._passed.clear()
+
+    def _fold(self, entry: Entry, at: str) -> None:
+        match entry:
+            case entries.Turn():
+                self._turn(entry, at)
+            case entries.Run():
+                self._begin(entry, at)
+            case entries.End():
+                self._end(entry, at)
+            case entries.Cut():
+                index = next((i for i, turn in enumerate(self.turns) if turn["id"] == entry.turn), None)
+                if index is not None:
+                    del self.turns[index + entry.keep :]
+            case entries.Meta():
+                self.title = entry.title if entry.title is not None else self.title
+            case entries.Gone():
+                self.gone, self.title, self.run = True, "", None
+                self.turns, self.queued = [], []
+            case _:
+                if self.run is not None and self.run.id == entry.run:
+                    self.run.apply(entry)
+
+    def _turn(self, entry: entries.Turn, at: str) -> None:
+        self.title = self.title or title_of(entry.text)
+        if entry.queued:
+            self.queued.append({"id": entry.id, "text": entry.text, "run": entry.run})
+        else:
+            self._said(entry.id, entry.text, entry.run, at)
+
+    def _said(self, id: str, text: str, run: str, at: str) -> None:
+        self.turns.append({"id": id, "role": "user", "text": text, "run": run, "at": at})
+
+    def _begin(self, entry: entries.Run, at: str) -> None:
+        for waiting in [turn for turn in self.queued if turn["id"] == entry.turn]:
+            self.queued.remove(waiting)
+            self._said(waiting["id"], waiting["text"], waiting["run"], at)
+        if self.run is None or self.run.id != entry.run:
+            self.run = Running(entry.run, entry.turn)
+        self.run.apply(entry)
+
+    def _end(self, entry: entries.End, at: str) -> None:
+        self.queued = [turn for turn in self.queued if turn["run"] != entry.run]
+        if self.run is None or self.run.id != entry.run:
+            return
+        turn: Frame = {
+            "id": entry.run, "role": "assistant", "text": self.run.text, "run": entry.run, "at": at,
+            "model": self.run.model,
+        }  # fmt: skip
+        optional = {"state": entry.state, "code": entry.code, "usage": entry.usage}
+        turn |= {key: value for key, value in optional.items() if value is not None and value != "done"}
+        self.turns.append(turn)
+        self.run = None
+
+    def wire(self) -> Frame:
+        """Give the whole as a value: what the golden logs compare."""
+        return {
+            "session": self.session, "at": str(self.at) if self.at else None, "title": self.title,
+            "turns": self.turns, "queued": self.queued, "run": self.run.wire() if self.run else None,
+            "more": self.more, "gone": self.gone,
+        }  # fmt: skip

@@ -1,0 +1,1 @@
+"""How the world comes in: WebSocket, HTTP, and who is who."""

@@ -1,0 +1,169 @@
+"""The ASGI application: a gate in front of every route, the routes, and the page."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from app.core.errors import BadFrame, ChatError, Forbidden, Internal, NotFound, Unauthorized
+from app.core.protocol import HEARTBEAT_MS, Close, Codec, encode, error_frame
+from app.edge.auth import COOKIE, COOKIE_SECONDS, Guests, new_guest
+from app.edge.http import Api, problem
+from app.edge.websocket import Connection
+from app.node import Node
+
+STATIC: Final = Path(__file__).parents[2] / "static"
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SAFE: Final = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+log = logging.getLogger(__name__)
+
+
+class Gate:
+    """Refuse what may not come in, before any route sees it; and say the safe headers with every response."""
+
+    def __init__(self, app: ASGIApp, guests: Guests) -> None:
+        self._app = app
+        self._guests = guests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._guests.admit(Headers(scope=scope))
+        except Forbidden as error:
+            await _refuse(error, scope, receive, send)
+            return
+
+        async def safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message["headers"]}
+                safe = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
+                message["headers"] = [*message["headers"], *(pair for pair in safe if pair[0] not in given)]
+            await send(message)
+
+        await self._app(scope, receive, safely)
+
+
+class Site:
+    """What one node serves: its sockets, routes and page."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._guests = Guests(node.settings)
+        self._connections: set[Connection] = set()
+        api = Api(node, self._guests)
+        routes = [
+            WebSocketRoute("/ws", self.socket),
+            Route("/", self.page),
+            Route("/chat", api.chat, methods=["POST"]),
+            Route("/api/sessions/{id}/turns", api.turns, methods=["POST"]),
+            Route("/health", api.health),
+            Route("/live", api.live),
+            Route("/ready", api.ready),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ]
+        handlers: dict[type[Exception] | int, Callable[[Request, Exception], Response]] = {
+            ChatError: _failed, HTTPException: _not_served, Exception: _broken,
+        }  # fmt: skip
+        self.app: ASGIApp = Gate(Starlette(routes=routes, exception_handlers=handlers), self._guests)
+
+    @property
+    def connections(self) -> int:
+        """How many sockets are open here."""
+        return len(self._connections)
+
+    async def beat(self) -> None:
+        """Send every socket its heartbeat, until cancelled."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_MS / 1000)
+            self.beat_once()
+
+    def beat_once(self) -> None:
+        """Send every socket a heartbeat now."""
+        for connection in list(self._connections):
+            connection.beat()
+
+    async def socket(self, socket: WebSocket) -> None:
+        """`GET /ws`, upgraded."""
+        offered = [Codec(name) for name in socket.scope["subprotocols"] if name in list(Codec)]
+        if not offered:
+            names = " or ".join(Codec)
+            await socket.send_denial_response(problem(BadFrame(f"no known subprotocol offered; expected {names}")))
+            return
+        codec = offered[0]
+        try:
+            user = self._guests.identify(socket.headers)
+        except Forbidden as error:
+            await socket.send_denial_response(problem(error))
+            return
+        except Unauthorized as error:
+            await socket.accept(codec)
+            message = encode(error_frame(error), codec)
+            await socket.send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
+            await socket.close(Close.NOT_YOU)
+            return
+        await socket.accept(codec)
+        connection = Connection(socket, codec, self._node, user)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+    async def page(self, request: Request) -> Response:
+        """`GET /`: the chat page. A browser that has no cookie of ours gets one."""
+        response = FileResponse(STATIC / "index.html")
+        if not self._guests.known(request.headers):
+            response.set_cookie(
+                COOKIE, new_guest(), max_age=COOKIE_SECONDS, httponly=True, samesite="lax",
+                secure=request.url.scheme == "https",
+            )  # fmt: skip
+        return response
+
+
+async def _refuse(error: ChatError, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(problem(error))
+    else:
+        await problem(error)(scope, receive, send)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ChatError)
+    return problem(error)
+
+
+def _not_served(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return problem(NotFound(f"nothing is at {request.url.path[:80]!r}"))
+    body = {"type": "about:blank", "title": error.detail, "status": error.status_code, "code": "bad_frame",
+            "detail": f"{request.method} is not for {request.url.path[:80]!r}", "retry": "no"}  # fmt: skip
+    return JSONResponse(body, error.status_code, error.headers, "application/problem+json")
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    log.error("a request failed in a way that we do not know", exc_info=error)
+    return problem(Internal("something failed here; it has been logged"))

@@ -1,0 +1,171 @@
+"""What each command does: one case, one call on the node, one reply.
+
+A caller is a connection: it knows its user, which sessions it follows, and takes frames. Nothing else is remembered
+between two commands.
+"""
+
+from typing import Protocol
+
+from app.core.commands import (
+    CloseSession,
+    Command,
+    Delete,
+    Differs,
+    Hello,
+    History,
+    Open,
+    Ping,
+    Rename,
+    Say,
+    Sessions,
+    Stop,
+    Watch,
+)  # fmt: skip
+from app.core.errors import ChatError, NotFound
+from app.core.model import Cursor, Session, User
+from app.core.protocol import Frame, batch_frame, error_frame, replying
+from app.edge import frames
+from app.live.follow import Follower, Restart
+from app.node import Node
+from app.state.outcomes import Reset
+
+
+class Caller(Protocol):
+    """A connection, as commands see it."""
+
+    user: User
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame."""
+
+    async def space(self) -> None:
+        """Return when the queue of frames is short."""
+
+    async def enter(self, session: Session) -> Follower:
+        """Follow a session; a follower that was there before is replaced. Not heard before `Follower.begin`."""
+
+    def follower(self, session: Session) -> Follower | None:
+        """The follower of a session, if it is open here."""
+
+    def leave(self, session: Session) -> None:
+        """Follow a session no more."""
+
+    async def watch(self) -> None:
+        """Hear of changes in the list."""
+
+
+async def execute(caller: Caller, node: Node, command: Command) -> None:
+    """Carry out a command and reply.
+
+    Raises:
+        ChatError: it cannot be; the caller of this sends the error.
+    """
+    user, ref = caller.user, command.ref
+
+    def ok(**fields: object) -> None:
+        caller.send({"type": "ok"} | replying(ref) | fields)
+
+    match command:
+        case Hello():
+            await _hello(caller, node, command)
+        case Open(session=id):
+            await _open(caller, Session(user, id), command)
+        case CloseSession(session=id):
+            caller.leave(Session(user, id))
+            ok(session=id)
+        case Say():
+            await _say(caller, node, command)
+        case Stop(session=id, run=run):
+            ok(session=id, run=run, at=str(await node.sessions.stop(Session(user, id), run)))
+        case History(session=id, before=before, limit=limit):
+            page = await node.sessions.history(Session(user, id), before, limit)
+            ok(session=id, turns=[frames.turn(turn) for turn in page.turns], more=page.more)
+        case Sessions(query=query, before=before, limit=limit):
+            found, more = await node.users.sessions(user, query=query, before=before, limit=limit)
+            ok(sessions=[frames.listed(one) for one in found], more=more)
+        case Watch():
+            await caller.watch()
+            ok()
+        case Rename(session=id, title=title):
+            await node.rename(Session(user, id), title.strip())
+            ok(session=id)
+        case Delete(session=id):
+            await node.delete(Session(user, id))
+            ok(session=id)
+        case Differs():
+            await _differs(caller, node, command)
+        case Ping():
+            ok()
+
+
+async def _hello(caller: Caller, node: Node, hello: Hello) -> None:
+    """Greet, then follow again what the client followed: connect and resume in one round trip."""
+    caller.send(frames.welcome(node.settings, caller.user, node.model.names) | replying(hello.ref))
+    for resume in hello.resume:
+        await caller.space()
+        try:
+            again = Open(session=resume.session, cursor=resume.cursor, ref=hello.ref)
+            await _open(caller, Session(caller.user, again.session), again)
+        except ChatError as error:
+            caller.send(error_frame(error, hello.ref, resume.session))
+
+
+async def _open(caller: Caller, session: Session, command: Open) -> None:
+    """Follow a session: `ok` with the head, then a batch from the cursor, or a snapshot."""
+    follower = await caller.enter(session)
+    follower.turns = command.turns
+    try:
+        if command.cursor is not None:
+            cursor = Cursor.parse(command.cursor)
+            outcome = await follower.room.read(cursor)
+        else:
+            outcome = Reset("")
+        if isinstance(outcome, Reset):
+            restart = await follower.restart(outcome)
+            caller.send({"type": "ok"} | replying(command.ref, session.id) | {"at": str(restart.snapshot.at)})
+            restarted(caller, session, restart)
+        else:
+            follower.cursor = outcome.batch.at
+            caller.send({"type": "ok"} | replying(command.ref, session.id) | {"at": str(outcome.head)})
+            caller.send(batch_frame(session.id, outcome.batch))
+    except BaseException:
+        caller.leave(session)
+        raise
+    follower.begin()
+
+
+def restarted(caller: Caller, session: Session, restart: Restart) -> None:
+    """Send what begins a session again: why (unless it is new to this client), and the snapshot."""
+    if restart.reset.why:
+        caller.send(frames.reset(session.id, restart.reset))
+    caller.send(frames.snapshot(session.id, restart.snapshot))
+
+
+async def _say(caller: Caller, node: Node, say: Say) -> None:
+    """Speak. The session is open from then on, from just before what was said."""
+    session = Session(caller.user, say.session or say.id)
+    said = await node.say(session, say)
+    if caller.follower(session) is None:
+        follower = await caller.enter(session)
+        follower.cursor = said.before
+        follower.begin()
+    reply = {"type": "ok", "session": session.id, "run": said.run, "at": str(said.at), "duplicate": said.duplicate}
+    caller.send(reply | replying(say.ref))
+
+
+async def _differs(caller: Caller, node: Node, command: Differs) -> None:
+    """Count a text that is not the log's, and give the client the session anew, once a run."""
+    session = Session(caller.user, command.session)
+    if not await node.sessions.knows(session, command.run):
+        raise NotFound(f"no run {command.run!r} in this session")
+    follower = caller.follower(session)
+    if follower is not None and follower.reported == command.run:
+        caller.send({"type": "ok"} | replying(command.ref, session.id))
+        return
+    node.differing += 1
+    follower = await caller.enter(session)
+    follower.reported = command.run
+    restart = await follower.restart(Reset("differs"))
+    caller.send({"type": "ok"} | replying(command.ref, session.id))
+    restarted(caller, session, restart)
+    follower.begin()

@@ -1,0 +1,64 @@
+"""What the server says, as frames: the shapes of `docs/protocol.md` from this process's values."""
+
+from typing import Any
+
+import msgspec
+
+from app.config import Settings
+from app.core import protocol
+from app.core.model import Turn, User
+from app.core.protocol import Frame
+from app.state.outcomes import Listed, Reset, Snapshot
+
+
+def welcome(settings: Settings, user: User, models: tuple[str, ...]) -> Frame:
+    """Greet a client, and announce what holds here."""
+    return {
+        "type": "welcome",
+        "version": protocol.VERSION,
+        "node": settings.node,
+        "nodes": list(settings.nodes),
+        "heartbeat_ms": protocol.HEARTBEAT_MS,
+        "limits": {
+            "message_bytes": protocol.MESSAGE_BYTES,
+            "text_bytes": protocol.TEXT_BYTES,
+            "context_bytes": protocol.CONTEXT_BYTES,
+            "sessions": protocol.SESSIONS,
+            "queued": protocol.QUEUED,
+        },
+        "features": [],
+        "user": user.key,
+        "models": list(models),
+    }
+
+
+def snapshot(session: str, state: Snapshot) -> Frame:
+    """Show a session as it stands."""
+    frame: Frame = {
+        "type": "snapshot",
+        "session": session,
+        "at": str(state.at),
+        "title": state.title,
+        "turns": [turn(one) for one in state.turns],
+        "more": state.more,
+        "queued": list(state.queued),
+    }
+    if state.run is not None:
+        frame["run"] = state.run
+    return frame
+
+
+def reset(session: str, why: Reset) -> Frame:
+    """Tell that a cursor is not in the log; a snapshot follows."""
+    return {"type": "reset", "session": session, "why": why.why}
+
+
+def turn(one: Turn) -> dict[str, Any]:
+    """Show a turn."""
+    shown: dict[str, Any] = msgspec.to_builtins(one)
+    return shown
+
+
+def listed(one: Listed) -> Frame:
+    """Show a line of the list of sessions."""
+    return {"id": one.id, "title": one.title, "state": one.state, "at": str(one.at)}

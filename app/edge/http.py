@@ -1,0 +1,225 @@
+"""The same thing over HTTP: the origin document's `/chat`, turns, and whether the node is well.
+
+Bodies are JSON and say so; errors are problem details (RFC 9457) with the protocol's codes. Who is asking is
+decided in `edge.app`, before any of this runs.
+"""
+
+import asyncio
+import secrets
+from contextlib import aclosing
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app.core.commands import Say, command_of
+from app.core.entries import Batch, End, decode
+from app.core.errors import (
+    BadFrame,
+    ChatError,
+    Forbidden,
+    ModelTimeout,
+    ModelUnavailable,
+    NotFound,
+    StateUnavailable,
+    TooBig,
+    Unauthorized,
+)
+from app.core.model import Cursor, Session, Turn, User
+from app.core.protocol import MESSAGE_BYTES
+from app.edge.auth import Guests
+from app.live.follow import Restart, tail
+from app.node import Node
+from app.state.outcomes import Said
+
+
+class LetGo(NotFound):
+    """It was there."""
+
+    status = 410
+
+
+def problem(error: ChatError, **more: Any) -> JSONResponse:
+    """Give an error as problem details."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "retry": error.retry,
+        **more,
+    }
+    headers = {}
+    if error.after_ms is not None:
+        body["after_ms"] = error.after_ms
+        headers["Retry-After"] = str(-(-error.after_ms // 1000))
+    return JSONResponse(body, error.status, headers, "application/problem+json")
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """Read a JSON object of at most 64 KiB.
+
+    Raises:
+        BadFrame, TooBig
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise BadFrame(f"the body's Content-Type is {kind[:80]!r}; expected application/json")
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MESSAGE_BYTES:
+            raise TooBig(f"a body of more than {MESSAGE_BYTES} bytes; at most that much is read")
+    try:
+        body = msgspec.json.decode(bytes(data))
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise BadFrame(f"not JSON: {str(error)[:120]}") from error
+    if not isinstance(body, dict):
+        raise BadFrame("the body is an object")
+    return body
+
+
+class Api:
+    """The HTTP routes of one node."""
+
+    def __init__(self, node: Node, guests: Guests) -> None:
+        self._node = node
+        self._guests = guests
+
+    def _user(self, request: Request) -> User:
+        user = self._guests.identify(request.headers)
+        if user is None:
+            raise Unauthorized("nobody is signed in here; take the cookie from GET /, or send X-User-Id")
+        return user
+
+    async def chat(self, request: Request) -> Response:
+        """`POST /chat`: say, wait for the end, return the answer. A repeat of a `message_id` returns the same."""
+        body = await body_of(request)
+        user = self._chat_user(request, body.pop("user_id", None))
+        known = {"session_id": "session", "message": "text", "message_id": "id", "context": "context"}
+        frame = {known[key]: value for key, value in body.items() if key in known}
+        if frame.get("session") is None:
+            raise BadFrame("session_id is missing")
+        frame.setdefault("id", secrets.token_urlsafe(12).replace("-", "m").replace("_", "m"))
+        say = _say(frame)
+        session = Session(user, str(say.session))
+        said = await self._node.say(session, say)
+        try:
+            async with asyncio.timeout(self._node.settings.run_seconds + self._node.settings.lease_seconds):
+                turn = await self._answer(session, said.run)
+        except TimeoutError as error:
+            raise ModelTimeout("the answer did not come in time") from error
+        return _chatted(session, said, turn)
+
+    async def turns(self, request: Request) -> Response:
+        """`POST /api/sessions/{id}/turns`: say, and return at once; the answer is followed elsewhere."""
+        user = self._user(request)
+        body = await body_of(request)
+        key = request.headers.get("idempotency-key")
+        if key is not None and body.setdefault("id", key) != key:
+            raise BadFrame(
+                f"Idempotency-Key is {key[:80]!r} and id is {str(body['id'])[:80]!r}; expected them to agree"
+            )
+        body.setdefault("id", secrets.token_hex(12))
+        allowed = {name: body[name] for name in ("id", "text", "model", "context", "when_busy") if name in body}
+        say = _say(allowed | {"session": request.path_params["id"]})
+        session = Session(user, str(say.session))
+        said = await self._node.say(session, say)
+        answer = {"session": session.id, "run": said.run, "at": str(said.at), "duplicate": said.duplicate}
+        return JSONResponse(answer, 202)
+
+    async def health(self, request: Request) -> Response:
+        """`GET /health`: how this node and what it depends on are."""
+        redis = await self._redis()
+        status = "healthy" if redis else "unhealthy"
+        body = {
+            "status": status,
+            "timestamp": datetime.now(UTC).isoformat(),
+            "node": self._node.settings.node,
+            "dependencies": {"redis": "healthy" if redis else "unhealthy"},
+            "draining": self._node.draining,
+        }
+        return JSONResponse(body, 200 if redis else 503)
+
+    async def live(self, request: Request) -> Response:
+        """`GET /live`: the process answers."""
+        return JSONResponse({"status": "alive"})
+
+    async def ready(self, request: Request) -> Response:
+        """`GET /ready`: new clients may come."""
+        if self._node.draining:
+            return JSONResponse({"status": "draining"}, 503)
+        if not await self._redis():
+            return JSONResponse({"status": "redis does not answer"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    def _chat_user(self, request: Request, user_id: Any) -> User:
+        if user_id is None:
+            return self._user(request)
+        if not isinstance(user_id, str):
+            raise BadFrame("user_id is text")
+        named = self._guests.named(user_id, request.headers)
+        if request.headers.get("x-user-id", user_id) != user_id:
+            raise Forbidden("user_id and X-User-Id name different users")
+        return named
+
+    async def _answer(self, session: Session, run: str) -> Turn | None:
+        """Wait for a run's end, and return its turn as the history has it; None if the history has let it go."""
+        state = await self._node.sessions.snapshot(session, turns=100)
+        waiting = {one["run"] for one in state.queued} | {state.run["id"] if state.run else ""}
+        if run in waiting:
+            async with tail(self._node.hub, session, state.at) as pulls, aclosing(pulls):
+                async for pulled in pulls:
+                    if isinstance(pulled, Restart):
+                        return await self._answer(session, run)
+                    if _ends(run, pulled):
+                        stopped = Turn(run, "assistant", "", run, at=str(pulled.at), state="stopped")
+                        return await self._answer(session, run) or stopped  # a queued one leaves no turn
+        return next((turn for turn in reversed(state.turns) if turn.id == run), None)
+
+    async def _redis(self) -> bool:
+        try:
+            await self._node.sessions.ping()
+        except StateUnavailable:
+            return False
+        return True
+
+
+def _say(frame: dict[str, Any]) -> Say:
+    say = command_of({"type": "say"} | frame)
+    assert isinstance(say, Say)
+    return say
+
+
+def _ends(run: str, batch: Batch) -> bool:
+    """Say whether a batch ends `run`."""
+    return any(isinstance(entry, End) and entry.run == run for entry in map(decode, batch.entries))
+
+
+def _chatted(session: Session, said: Said, turn: Turn | None) -> Response:
+    if turn is None:
+        return problem(LetGo("this message was answered or stopped, and the history does not have the answer"))
+    if turn.state == "failed":
+        return problem(_failure(turn), run=said.run, response=turn.text)
+    metadata = {
+        "model": turn.model,
+        "tokens_used": turn.usage or {},
+        "processing_time": (turn.timing or {}).get("total_ms", 0) / 1000,
+        "tools_used": [],
+        "run": said.run,
+    } | ({"state": turn.state} if turn.state else {})
+    at = datetime.fromtimestamp(Cursor.parse(turn.at).ms / 1000, UTC)
+    return JSONResponse(
+        {"response": turn.text, "session_id": session.id, "metadata": metadata, "timestamp": at.isoformat()}
+    )
+
+
+def _failure(turn: Turn) -> ChatError:
+    """A failed run's code as an error: 504 for one that timed out, else 502."""
+    if turn.code == "model_timeout":
+        return ModelTimeout("the answer took too long")
+    return ModelUnavailable("the answer failed", code=turn.code)

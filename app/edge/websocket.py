@@ -1,0 +1,272 @@
+"""One WebSocket: frames in, in order; frames out, as the socket takes them.
+
+A connection remembers who it is and which sessions it follows, and nothing else that it could not lose.
+
+What goes out is one short queue of frames (replies, and what rooms hand over while the socket keeps up) and a set
+of followers that lag. A task sends: first the queue, then it pulls the laggards, one batch at a time; it ends when
+there is nothing to send, so an idle socket costs no task. While it works the connection is not ready, and rooms let
+its followers lag: a slow socket holds at most its queue, one batch, and the kernel's buffer. The next command is
+read only when the queue is short.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.core.commands import Hello, command_of
+from app.core.errors import ChatError, Internal, RateLimited, StateUnavailable, Unauthorized
+from app.core.model import START, Session, User
+from app.core.protocol import SESSIONS, Close, Codec, Frame, decode, encode, error_frame
+from app.edge import frames
+from app.edge.commands import execute, restarted
+from app.live.follow import Follower, Restart
+from app.live.room import Shared
+from app.node import Node
+
+UNDECODABLE: Final = 20
+HELLO_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
+SLOW_SECONDS: Final = 30.0
+AGAIN_SECONDS: Final = 1.0
+QUEUE_BYTES: Final = 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+Message = bytes | str
+
+
+class Connection:
+    """One client, as long as its socket lives."""
+
+    def __init__(self, socket: WebSocket, codec: Codec, node: Node, user: User | None) -> None:
+        self.user = user or User("")
+        self._known = user is not None
+        self._socket = socket
+        self._codec = codec
+        self._node = node
+        self._followers: dict[str, Follower] = {}
+        self._lagging: dict[str, Follower] = {}
+        self._watching = False
+        self._changed: dict[str, None] = {}
+        self._queue: deque[Message] = deque()
+        self._queued_bytes = 0
+        self._short = asyncio.Event()
+        self._sender: asyncio.Task[None] | None = None
+        self._undecodable = 0
+        self._code = Close.NO_HELLO
+        self._life: asyncio.Timeout
+
+    async def run(self) -> None:
+        """Serve until the socket is gone, or is to be closed."""
+        try:
+            async with asyncio.timeout(None if self._known else HELLO_SECONDS) as self._life:
+                if self._known:
+                    self.send(frames.welcome(self._node.settings, self.user, self._node.model.names))
+                await self._receive()
+        except TimeoutError:
+            await self._close()
+        except WebSocketDisconnect:
+            pass
+        finally:
+            for session in [follower.room.session for follower in self._followers.values()]:
+                self.leave(session)
+            if self._watching:
+                self._node.hub.unwatch(self.user, self)
+            if self._sender is not None:
+                self._sender.cancel()
+
+    def end(self, code: int) -> None:
+        """Have the socket closed with `code`, after what is queued."""
+        self._code = code
+        self._life.reschedule(asyncio.get_running_loop().time())
+
+    # What commands ask of a caller
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame."""
+        self._push(encode(frame, self._codec))
+
+    async def space(self) -> None:
+        """Return when the queue of frames is short."""
+        while self._queued_bytes > QUEUE_BYTES:
+            self._short.clear()
+            await self._short.wait()
+
+    async def enter(self, session: Session) -> Follower:
+        """Follow a session; see `commands.Caller`."""
+        if session.id not in self._followers and len(self._followers) >= SESSIONS:
+            raise RateLimited(f"{SESSIONS} sessions are open; close one first")
+        room = await self._node.hub.join(session)
+        self.leave(session)
+        follower = self._followers[session.id] = Follower(room, START, self)
+        return follower
+
+    def follower(self, session: Session) -> Follower | None:
+        """The follower of a session, if it is open here."""
+        return self._followers.get(session.id)
+
+    def leave(self, session: Session) -> None:
+        """Follow a session no more."""
+        follower = self._followers.pop(session.id, None)
+        if follower is not None:
+            follower.end()
+            self._lagging.pop(session.id, None)
+            self._node.hub.leave(follower.room)
+
+    async def watch(self) -> None:
+        """Hear of changes in the list."""
+        if not self._watching:
+            await self._node.hub.watch(self.user, self)
+            self._watching = True
+
+    # What rooms ask of a sink
+
+    @property
+    def ready(self) -> bool:
+        """Whether a frame would go out at once."""
+        return self._sender is None
+
+    def deliver(self, shared: Shared) -> None:
+        """Take a frame that a room hands over."""
+        self._push(shared.frame(self._codec))
+
+    def lag(self, follower: Follower) -> None:
+        """Pull this follower when the queue is empty."""
+        id = follower.room.session.id
+        if self._followers.get(id) is follower:
+            self._lagging[id] = follower
+            self._start()
+
+    def changed(self, session: str) -> None:
+        """Tell of a session of the list when the queue is empty."""
+        self._changed[session] = None
+        self._start()
+
+    def beat(self) -> None:
+        """Send a heartbeat: of each session the cursor up to which entries are on this socket, or before this frame
+        in its queue.
+        """
+        if self._known:
+            live = {id: one.cursor for id, one in self._followers.items() if one in one.room.followers}
+            self.send({"type": "ping", "heads": {id: str(cursor) for id, cursor in live.items()}})
+
+    # In
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code") or 1005)
+            text, data = message.get("text"), message.get("bytes")
+            await self._take(text if text is not None else data or b"")
+            await self.space()
+
+    async def _take(self, message: Message) -> None:
+        try:
+            values = decode(message, self._codec)
+        except ChatError as error:
+            self.send(error_frame(error))
+            self._undecodable += 1
+            if self._undecodable >= UNDECODABLE:
+                self.end(Close.NOT_OURS)
+            return
+        self._undecodable = 0
+        for value in values:
+            await self.space()
+            await self._answer(value)
+
+    async def _answer(self, value: object) -> None:
+        ref = value.get("ref") if isinstance(value, dict) else None
+        session = value.get("session") if isinstance(value, dict) else None
+        try:
+            command = command_of(value)
+            if isinstance(command, Hello) and command.ticket is not None:
+                self.end(Close.NOT_YOU)
+                raise Unauthorized("this ticket is not one of ours")
+            if not self._known:
+                raise Unauthorized("nobody is signed in here; take the cookie from GET /, or send X-User-Id")
+            await execute(self, self._node, command)
+        except ChatError as error:
+            self.send(error_frame(error, ref, session if isinstance(session, str) else None))
+        except WebSocketDisconnect:
+            raise
+        except Exception:
+            log.exception("a command failed in a way that we do not know")
+            self.send(error_frame(Internal("something failed here; it has been logged"), ref))
+
+    async def _close(self) -> None:
+        """Send what is queued, and the code; a socket that takes neither is dropped."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self._sender is not None:
+                    await asyncio.wait([self._sender])
+                await self._socket.close(self._code)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            log.info("a socket was dropped without a close frame")
+
+    # Out
+
+    def _push(self, message: Message) -> None:
+        self._queue.append(message)
+        self._queued_bytes += len(message)
+        self._start()
+
+    def _start(self) -> None:
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
+
+    async def _send_all(self) -> None:
+        """Send until there is nothing to send."""
+        try:
+            while self._queue or self._lagging or self._changed:
+                if not self._queue:
+                    await self._pull()
+                    continue
+                message = self._queue.popleft()
+                self._queued_bytes -= len(message)
+                self._short.set()
+                async with asyncio.timeout(SLOW_SECONDS):
+                    if isinstance(message, str):
+                        await self._socket.send_text(message)
+                    else:
+                        await self._socket.send_bytes(message)
+        except TimeoutError:
+            self.end(Close.TOO_SLOW)
+        except WebSocketDisconnect:
+            pass  # `_receive` hears of it, too
+        else:
+            self._sender = None
+
+    async def _pull(self) -> None:
+        """Queue what one laggard, or one change of the list, brings."""
+        if not self._lagging:
+            id = next(iter(self._changed))
+            del self._changed[id]
+            await self._list(id)
+            return
+        id = next(iter(self._lagging))
+        follower = self._lagging.pop(id)
+        try:
+            pulled = await follower.pull()
+        except StateUnavailable:
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.lag, follower)
+            return
+        if pulled is None or self._followers.get(id) is not follower:
+            return
+        if isinstance(pulled, Restart):
+            restarted(self, follower.room.session, pulled)
+        else:
+            self.deliver(pulled)
+        if follower.cursor != follower.room.head:
+            self._lagging[id] = follower
+
+    async def _list(self, id: str) -> None:
+        try:
+            listed = await self._node.users.listed(Session(self.user, id))
+        except StateUnavailable:
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.changed, id)
+            return
+        self.send({"type": "session"} | frames.listed(listed))

@@ -1,0 +1,129 @@
+"""A reader of one session: a cursor, and a sink that takes frames when it can.
+
+The room hands a follower what is new while it keeps up. One that lags is pulled by its sink, in its sink's own
+time: `pull` gives the next batch, from the room's ring or from the log, or a reset with the snapshot to begin again
+from. Between two pulls a follower is nothing but a cursor.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.entries import Batch
+from app.core.model import Cursor, Session
+from app.live.hub import Hub
+from app.live.room import Room, Shared
+from app.state.outcomes import Reset, Snapshot
+
+
+class Sink(Protocol):
+    """Where a follower's frames go: a socket, or a waiting request."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a frame would go out at once."""
+
+    def deliver(self, shared: Shared) -> None:
+        """Take a frame. Called only when ready."""
+
+    def lag(self, follower: "Follower") -> None:
+        """Pull this follower as soon as there is room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The cursor is not in the log: begin again from the snapshot."""
+
+    reset: Reset
+    snapshot: Snapshot
+
+
+class Follower:
+    """One reader's place in one session. Its cursor is moved by its room and by `pull`, never by both at once."""
+
+    __slots__ = ("cursor", "reported", "room", "sink", "turns")
+
+    def __init__(self, room: Room, cursor: Cursor, sink: Sink, *, turns: int = 50) -> None:
+        self.room = room
+        self.cursor = cursor
+        self.sink = sink
+        self.turns = turns
+        self.reported: str | None = None  # the run whose text this reader said differs
+
+    def begin(self) -> None:
+        """Hear what is new from now on; what was missed meanwhile is lag."""
+        self.room.followers.add(self)
+        if self.cursor != self.room.head:
+            self.sink.lag(self)
+
+    def end(self) -> None:
+        """Hear no more."""
+        self.room.followers.discard(self)
+
+    async def pull(self) -> Shared | Restart | None:
+        """Give what follows the cursor, and move it; None if it stands at the head.
+
+        Raises:
+            StateUnavailable
+        """
+        if self.cursor == self.room.head:
+            return None
+        shared = self.room.after(self.cursor)
+        if shared is None:
+            outcome = await self.room.read(self.cursor)
+            if isinstance(outcome, Reset):
+                return await self.restart(outcome)
+            if not outcome.batch.entries:
+                if self.cursor != self.room.head:
+                    self.room.look()
+                return None
+            shared = Shared(self.room.session.id, outcome.batch)
+        self.cursor = shared.batch.at
+        return shared
+
+    async def restart(self, reset: Reset) -> Restart:
+        """Begin again from a snapshot, because of `reset`."""
+        snapshot = await self.room.snapshot(self.turns)
+        self.cursor = snapshot.at
+        return Restart(reset, snapshot)
+
+
+class _Waiter:
+    """The sink of a request that waits: never ready, so that it pulls."""
+
+    ready = False
+
+    def __init__(self) -> None:
+        self.rung = asyncio.Event()
+
+    def deliver(self, shared: Shared) -> None:
+        """Never called: this sink is never ready."""
+        raise AssertionError("a waiter pulls")
+
+    def lag(self, follower: Follower) -> None:
+        """Wake the request."""
+        self.rung.set()
+
+
+@asynccontextmanager
+async def tail(hub: Hub, session: Session, after: Cursor) -> AsyncIterator[AsyncGenerator[Batch | Restart, None]]:
+    """Follow a session from within a request: an iterator of batches, without end."""
+    room = await hub.join(session)
+    waiter = _Waiter()
+    follower = Follower(room, after, waiter)
+
+    async def pulls() -> AsyncGenerator[Batch | Restart, None]:
+        while True:
+            waiter.rung.clear()
+            while (pulled := await follower.pull()) is not None:
+                yield pulled.batch if isinstance(pulled, Shared) else pulled
+            await waiter.rung.wait()
+
+    follower.begin()
+    try:
+        yield pulls()
+    finally:
+        follower.end()
+        hub.leave(room)

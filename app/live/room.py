@@ -1,0 +1,199 @@
+"""The end of one session's log, and a bell.
+
+A follower is a cursor, not a queue: a slow socket costs no memory and catches up in one batch. Joining late,
+reading slowly, a lost publish, a Redis reconnect all look the same, *behind*, and have the same cure: reading the
+log after the cursor.
+
+Rules: a batch that follows the room's head is appended to the ring and handed, as one shared frame, to each
+follower that stands at the previous head and whose sink is ready; the others lag. A batch that the ring holds
+already is dropped. Whatever else does not follow the head means that the room is behind, and it looks into the log.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from app.core.entries import Batch
+from app.core.errors import StateUnavailable
+from app.core.model import Cursor, Session
+from app.core.protocol import Codec, encode_batch
+from app.state.outcomes import Read, Reset, Snapshot
+from app.state.sessions import Sessions
+
+if TYPE_CHECKING:
+    from app.live.follow import Follower
+
+RING_ENTRIES: Final = 256
+RING_BYTES: Final = 64 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Shared:
+    """A batch, and its frame in each codec: encoded when first asked for, for all who stand at `after`."""
+
+    __slots__ = ("_frames", "batch", "session")
+
+    def __init__(self, session: str, batch: Batch) -> None:
+        self.session = session
+        self.batch = batch
+        self._frames: dict[Codec, bytes | str] = {}
+
+    def frame(self, codec: Codec) -> bytes | str:
+        """The batch as a message in `codec`."""
+        frame = self._frames.get(codec)
+        if frame is None:
+            frame = self._frames[codec] = encode_batch(self.session, self.batch, codec)
+        return frame
+
+
+class Room:
+    """This node's followers of one session. Owned by the hub."""
+
+    def __init__(
+        self, session: Session, sessions: Sessions, reads: asyncio.Semaphore, healed: Callable[[], None]
+    ) -> None:
+        self.session = session
+        self.head: Cursor | None = None
+        self.followers: set[Follower] = set()
+        self._sessions = sessions
+        self._limit = reads
+        self._healed = healed
+        self._ring: deque[Batch] = deque()
+        self._entries = self._bytes = 0
+        self._shared: dict[Cursor, Shared] = {}
+        self._reads: dict[Cursor, asyncio.Task[Read | Reset]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._behind = False
+
+    def push(self, batch: Batch) -> None:
+        """Take in entries that were published, or read from the log."""
+        if self.head is not None and batch.after != self.head:
+            if batch.at == self.head or any(batch.at in held.ids for held in self._ring):
+                return
+            rest = batch.following(self.head)
+            if rest is None:
+                self.look()
+                return
+            batch = rest
+        self._keep(batch)
+        shared = Shared(self.session.id, batch)
+        for follower in self.followers:
+            if follower.cursor == batch.after and follower.sink.ready:
+                follower.cursor = batch.at
+                follower.sink.deliver(shared)
+            elif follower.cursor != batch.at:
+                follower.sink.lag(follower)
+
+    def after(self, cursor: Cursor) -> Shared | None:
+        """Give all that the ring holds after `cursor` as one batch; None if it does not hold that."""
+        if (shared := self._shared.get(cursor)) is not None:
+            return shared
+        ids: list[Cursor] = []
+        entries: list[bytes] = []
+        for held in self._ring:
+            part = held if ids else held.following(cursor)
+            if part is not None:
+                ids += part.ids
+                entries += part.entries
+        if not ids:
+            return None
+        shared = Shared(self.session.id, Batch(cursor, ids[-1], tuple(ids), tuple(entries)))
+        self._shared[cursor] = shared
+        return shared
+
+    async def read(self, cursor: Cursor) -> Read | Reset:
+        """Read the log after `cursor`: one read for all who stand there. The room learns what it did not know.
+
+        Raises:
+            StateUnavailable
+        """
+        task = self._reads.get(cursor)
+        if task is None:
+            task = self._reads[cursor] = asyncio.create_task(self._read(cursor))
+            task.add_done_callback(lambda done: self._forget(cursor, done))
+        return await asyncio.shield(task)
+
+    async def snapshot(self, turns: int) -> Snapshot:
+        """Read the session as it stands.
+
+        Raises:
+            StateUnavailable
+        """
+        async with self._limit:
+            return await self._sessions.snapshot(self.session, turns)
+
+    def look(self) -> None:
+        """Compare with the log, now or again: something may have been missed."""
+        self._behind = True
+        if self._looking is None and self.head is not None:
+            self._looking = asyncio.create_task(self._catch_up())
+
+    def doubt(self) -> None:
+        """Believe nothing that was heard: Redis may have lost what it told."""
+        self._ring.clear()
+        self._shared.clear()
+        self._entries = self._bytes = 0
+        self.look()
+        self.wake()
+
+    def wake(self) -> None:
+        """Have every follower that does not stand at the head pull."""
+        for follower in self.followers:
+            if follower.cursor != self.head:
+                follower.sink.lag(follower)
+
+    def close(self) -> None:
+        """Drop the room: its last follower has left."""
+        for task in (self._looking, *self._reads.values()):
+            if task is not None:
+                task.cancel()
+
+    def _keep(self, batch: Batch) -> None:
+        self.head = batch.at
+        self._shared.clear()
+        self._ring.append(batch)
+        self._entries += len(batch.entries)
+        self._bytes += sum(map(len, batch.entries))
+        while len(self._ring) > 1 and (self._entries > RING_ENTRIES or self._bytes > RING_BYTES):
+            old = self._ring.popleft()
+            self._entries -= len(old.entries)
+            self._bytes -= sum(map(len, old.entries))
+
+    async def _read(self, cursor: Cursor) -> Read | Reset:
+        async with self._limit:
+            outcome = await self._sessions.read(self.session, cursor)
+        if isinstance(outcome, Read):
+            if self.head is None:
+                self.head = outcome.batch.after
+            rest = outcome.batch.following(self.head)
+            if rest is not None and rest.entries:
+                self.push(rest)
+        return outcome
+
+    def _forget(self, cursor: Cursor, done: asyncio.Task[Read | Reset]) -> None:
+        self._reads.pop(cursor, None)
+        if not done.cancelled():
+            done.exception()  # whoever waited has been told
+
+    async def _catch_up(self) -> None:
+        """Read what follows the head until the log has no more, or the head turns out not to be in it."""
+        try:
+            while self._behind and self.head is not None:
+                self._behind = False
+                outcome = await self.read(self.head)
+                if isinstance(outcome, Reset):
+                    self.head = None
+                    self._ring.clear()
+                    self._shared.clear()
+                    self._entries = self._bytes = 0
+                elif outcome.batch.entries:
+                    self._healed()
+                    self._behind = self._behind or outcome.batch.at != outcome.head
+            self.wake()
+        except StateUnavailable:
+            log.info("%s: the log cannot be read; a reconnect or the heartbeat looks again", self.session.id)
+        finally:
+            self._looking = None

@@ -1,0 +1,162 @@
+"""The objects of one process, and their lives: start, serve, stop. No HTTP.
+
+Two of these in one process on one Redis are a cluster of two.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from app.agent.llm import Model
+from app.agent.run import Pace
+from app.agent.runner import Runner
+from app.config import Settings, incarnation
+from app.core.commands import Say
+from app.core.errors import BadFrame, StateUnavailable
+from app.core.model import Session
+from app.core.protocol import HEARTBEAT_MS
+from app.live.hub import Hub
+from app.state.bus import Bus
+from app.state.connect import Pipe, connector
+from app.state.keys import node_channel
+from app.state.outcomes import Said
+from app.state.script import Scripts
+from app.state.sessions import Bounds, Sessions
+from app.state.users import Users
+
+START_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Node:
+    """One node: what it holds is lost without harm at any moment."""
+
+    def __init__(self, settings: Settings, model: Model, tasks: asyncio.TaskGroup) -> None:
+        self.settings = settings
+        self.model = model
+        self.incarnation = incarnation()
+        self.differing = 0  # texts that readers reported to differ from the log: must stay 0
+        self.draining = False
+        connect = connector(settings.redis_url)
+        self.pipe = Pipe(connect)
+        scripts = Scripts(self.pipe)
+        session_s = settings.history_days * 86_400
+        bounds = Bounds(
+            lease_s=settings.lease_seconds, run_s=settings.run_seconds, session_s=session_s,
+            turns=settings.history_turns, window=settings.window_turns,
+        )  # fmt: skip
+        self.sessions = Sessions(scripts, incarnation=self.incarnation, name=settings.node, bounds=bounds)
+        self.users = Users(scripts, session_s=session_s)
+        self.hub = Hub(self.sessions)
+        own = node_channel(self.incarnation)
+        self.bus = Bus(connect, own, heard=self._heard, missed=self.hub.missed)
+        self.hub.hear(self.bus)
+        self._own = own
+        self._tasks = tasks
+        pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
+        self.runner = Runner(self.sessions, model, tasks, node=settings.node, pace=pace, ended=self._ended)
+
+    async def reach(self) -> None:
+        """Return when Redis answers on both connections.
+
+        Raises:
+            StateUnavailable: it does not.
+        """
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self.bus.subscribe(self._own)
+        except TimeoutError as error:
+            raise StateUnavailable(f"no Redis answers at REDIS_URL within {START_SECONDS:.0f} s") from error
+        await self.sessions.ping()
+
+    async def say(self, session: Session, say: Say) -> Said:
+        """Accept a turn; its answer is produced here.
+
+        Raises:
+            BadFrame: no such model.
+            IdReused, Busy, QueueFull, StateUnavailable
+        """
+        model = say.model or self.model.names[0]
+        if model not in self.model.names:
+            raise BadFrame(f"say: model: {model!r}; expected one of {', '.join(self.model.names)}")
+        said = await self.sessions.say(session, say, run="r-" + secrets.token_hex(12), model=model)
+        self.runner.carry(said.carry)
+        if not said.duplicate:
+            self._tell(session, "here")
+        return said
+
+    async def rename(self, session: Session, title: str) -> None:
+        """Give a session a title, and tell its user's lists."""
+        await self.sessions.rename(session, title)
+        self._tell(session, "changed")
+
+    async def delete(self, session: Session) -> None:
+        """Remove a session for good, and take it out of its user's list."""
+        await self.sessions.delete(session)
+        await self.users.changed(session, "gone")
+
+    async def compare(self) -> None:
+        """Compare every room with its log, once a heartbeat, until cancelled."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_MS / 1000)
+            await self.hub.compare()
+
+    async def drain(self) -> None:
+        """Go on with the answers under way, up to `DRAIN_SECONDS`; then leave them to their leases."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(self.settings.drain_seconds):
+                await self.runner.idle()
+        except TimeoutError:
+            log.warning("%d answers were not finished in time", self.runner.running)
+
+    def _heard(self, channel: str, data: bytes) -> None:
+        if channel != self._own:
+            self.hub.heard(channel, data)
+            return
+        verb, _, run = data.decode().partition(" ")
+        if verb == "stop":
+            self.runner.look(run)
+
+    def _tell(self, session: Session, how: str) -> None:
+        """Tell the user's lists in passing: they are hints, and the heads stay the truth."""
+
+        async def tell() -> None:
+            try:
+                await self.users.changed(session, how)
+            except StateUnavailable:
+                log.info("a list of sessions could not be told")
+
+        self._tasks.create_task(tell())
+
+    async def _ended(self, session: Session) -> None:
+        await self.users.changed(session, "changed")
+
+
+@asynccontextmanager
+async def running(settings: Settings, model: Model) -> AsyncIterator[Node]:
+    """Run a node: connected on entry, drained on exit.
+
+    Raises:
+        StateUnavailable: Redis cannot be reached.
+    """
+    failure: StateUnavailable | None = None
+    async with asyncio.TaskGroup() as group:
+        node = Node(settings, model, group)
+        loops = [group.create_task(loop()) for loop in (node.pipe.run, node.bus.run, node.compare)]
+        try:
+            await node.reach()
+            yield node
+            await node.drain()
+        except StateUnavailable as error:
+            failure = error  # a group would wrap it in another
+        finally:
+            node.runner.abandon()
+            for task in loops:
+                task.cancel()
+    if failure is not None:
+        raise failure

@@ -1,0 +1,1 @@
+"""What outlives a process. The only place that knows Redis."""

@@ -1,0 +1,115 @@
+"""What the scripts answer: values, also where the answer is no."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.entries import Batch
+from app.core.model import Cursor, Request, Turn, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """A run put into this node's hands: the right to write it, and all that answering it needs.
+
+    `turns` are the newest of the history and end with the question. `left_s` is the time until its deadline.
+    """
+
+    writer: Writer
+    request: Request
+    left_s: float
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A turn is in the log. `before` is the cursor before it, `at` the last entry that its first `say` appended."""
+
+    run: str
+    before: Cursor
+    at: Cursor
+    duplicate: bool
+    carry: Carry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Entries are in the log, now or since an earlier try. `stop`: somebody wants the run to end."""
+
+    after: Cursor
+    at: Cursor
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The lease goes on. `stop`: somebody wants the run to end."""
+
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run is over, now or since an earlier try; `carry` is the next queued one, begun with the same lease."""
+
+    at: Cursor
+    carry: Carry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Somebody else writes this run now, or nobody does: produce no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Redis forgot appends of this writer that it had confirmed (a failover): the text must be written anew.
+
+    `count` is how many appends Redis remembers: the next one's count.
+    """
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A cursor that is not in the log: `expired`, `trimmed` or `lost`. Begin again from a snapshot."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A part of the log, and the log's head when it was read."""
+
+    batch: Batch
+    head: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A session as it stands at `at`. `run` is a run as the protocol shows it."""
+
+    at: Cursor
+    title: str
+    turns: tuple[Turn, ...]
+    more: bool
+    queued: tuple[dict[str, Any], ...]
+    run: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some turns, oldest first; `more`: there are older ones."""
+
+    turns: tuple[Turn, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A session in a list: `state` is idle, running, held or gone."""
+
+    id: str
+    title: str
+    state: str
+    at: Cursor

@@ -1,0 +1,84 @@
+"""Running the Lua scripts in `scripts/`: by SHA-1, with the text where a server does not know it yet.
+
+Every script is idempotent by its arguments, so an attempt whose answer was lost is simply made again, within one
+limit on the whole. Two versions of the code can thus run side by side during a deploy.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Final
+
+from redis.asyncio.retry import Retry
+from redis.exceptions import ConnectionError as Broken
+from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as NoAnswer
+
+from app.core.errors import StateUnavailable
+from app.state.connect import Pipe, backoff
+
+TOTAL_SECONDS: Final = 5.0
+RETRY_MS: Final = 1000
+ON_SESSIONS: Final = frozenset(
+    {"say", "append", "renew", "end", "stop", "meta", "delete", "read", "snapshot", "history"}
+)
+
+log = logging.getLogger(__name__)
+
+
+class Scripts:
+    """The scripts, ready to run over one pipe."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    async def run(self, name: str, keys: Sequence[str], *arguments: Any) -> list[Any]:
+        """Run the script `name` and return its answer, strings as bytes.
+
+        Raises:
+            StateUnavailable: Redis did not answer, or would not write.
+        """
+        text, sha = self._known[name]
+        answer: list[Any] = await self.command(name, ("EVALSHA", sha, len(keys), *keys, *arguments), text)
+        return answer
+
+    async def command(self, name: str, command: tuple[Any, ...], text: str | None = None) -> Any:
+        """Send one idempotent command, again where its answer was lost.
+
+        Raises:
+            StateUnavailable: Redis did not answer, or refused.
+        """
+        retry = Retry(backoff(), retries=8, supported_errors=(Broken, NoAnswer))
+
+        async def attempt() -> Any:
+            try:
+                return await self._pipe.call(*command)
+            except NoScriptError:
+                return await self._pipe.call("EVAL", text, *command[2:])
+
+        async def failed(error: Exception) -> None:
+            log.info("redis: %s again: %s", name, error)
+
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                return await retry.call_with_retry(attempt, failed)
+        except (Broken, NoAnswer, TimeoutError) as error:
+            raise StateUnavailable("the state store does not answer; try again", after_ms=RETRY_MS) from error
+        except ResponseError as error:
+            log.error("redis: %s refused: %s", name, error)
+            raise StateUnavailable("the state store refuses to work; try again", after_ms=RETRY_MS) from error
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[str, str]]:
+        folder = files("app.state") / "scripts"
+        prelude = (folder / "prelude.lua").read_text()
+        known = {}
+        for file in folder.iterdir():
+            name = file.name.removesuffix(".lua")
+            if file.name.endswith(".lua") and name != "prelude":
+                text = (prelude if name in ON_SESSIONS else "") + file.read_text()
+                known[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+        return known

@@ -1,0 +1,28 @@
+-- A run's writer appends entries, and renews its lease with that.
+--
+-- ARGV  1 channel  2 member  3 run  4 fence  5 incarnation  6 count (appends made before)  7 lease ms  8… entries
+-- Returns {'appended', after, at, stop} | {'already', after, at, stop} | {'lost', count} | {'fenced'}
+-- 'already': this append was made and its answer lost. 'lost': Redis forgot appends that it had confirmed.
+
+local channel, member, count = ARGV[1], ARGV[2], tonumber(ARGV[6])
+if not writes(ARGV[3], ARGV[4], ARGV[5]) then
+  return {'fenced'}
+end
+local made, after, at, stop = head('count', 'after', 'at', 'stop')
+made = tonumber(made)
+if made == count + 1 then
+  lease(member, tonumber(ARGV[7]))
+  return {'already', after, at, stop}
+end
+if made ~= count then
+  return {'lost', made}
+end
+
+local entries = {}
+for i = 8, #ARGV do
+  entries[i - 7] = ARGV[i]
+end
+after, at = add(channel, entries)
+redis.call('HSET', HEAD, 'count', count + 1, 'after', after, 'at', at)
+lease(member, tonumber(ARGV[7]))
+return {'appended', after, at, stop}

@@ -1,0 +1,59 @@
+-- A run's writer ends it: its last text, its end, its turn in the history, the release of its lease and the start
+-- of the next queued turn are one step. Then the log is trimmed.
+--
+-- ARGV  1 channel  2 member  3 run  4 fence  5 incarnation  6 node's name  7 count  8 assistant's turn
+--       9 lease ms  10 run ms  11 session ttl ms  12 max turns  13 max entries  14 window
+--       15 prefix of a member  16… entries, the last of which is `end`
+-- Returns {'ended', at, given?} | {'already', at, given?} | {'lost', count} | {'fenced'}
+-- The member of a lease is '<session> <run>'; ARGV 15 is '<session> '.
+
+local channel, run, fence, node = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
+local window = tonumber(ARGV[14])
+
+local ended, ended_at = head('ended', 'ended_at')
+if ended == run .. ' ' .. fence .. ' ' .. node then
+  return {'already', ended_at, given(node, window) or false}
+end
+if not writes(run, fence, node) then
+  return {'fenced'}
+end
+local made = tonumber((head('count')))
+if made ~= tonumber(ARGV[7]) then
+  return {'lost', made}
+end
+
+redis.call('ZREM', LEASES, ARGV[2])
+redis.call('DEL', RUN)
+redis.call('HSET', HEAD, 'run', '', 'node', '', 'state', 'idle')
+redis.call('HDEL', HEAD, 'stop', 'after', 'at')
+
+local entries = {}
+for i = 16, #ARGV do
+  entries[i - 15] = ARGV[i]
+end
+local last = #entries
+
+local waiting = redis.call('LPOP', QUEUE)
+local next_id, next_run, next_model, next_record, next_request, next_at
+if waiting then
+  next_id, next_run, next_model, next_record, next_request, next_at = unpack(cmsgpack.unpack(waiting))
+  entries[last + 1] = run_entry(next_run, next_id, 1, 'new', ARGV[6], next_model)
+end
+
+local _, at, ids = add(channel, entries)
+remember(ids[last], run, ARGV[8], tonumber(ARGV[12]))
+if waiting then
+  begin(ARGV[15] .. next_run, next_run, next_model, next_request, node, tonumber(ARGV[9]), tonumber(ARGV[10]))
+  redis.call('HSET', RUN, 'began', at)
+  remember(next_at, next_id, next_record, tonumber(ARGV[12]))
+end
+redis.call('HSET', HEAD, 'ended', run .. ' ' .. fence .. ' ' .. node, 'ended_at', ids[last])
+
+local surplus = redis.call('XLEN', LOG) - tonumber(ARGV[13])
+if surplus > 0 then
+  local dropped = redis.call('XRANGE', LOG, '-', '+', 'COUNT', surplus)
+  redis.call('HSET', HEAD, 'trim', dropped[#dropped][1])
+  redis.call('XTRIM', LOG, 'MAXLEN', '=', tonumber(ARGV[13]))
+end
+touch(tonumber(ARGV[11]))
+return {'ended', ids[last], waiting and given(node, window) or false}

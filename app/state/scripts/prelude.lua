@@ -1,0 +1,124 @@
+-- Shared by every script on a session; put in front of each when it is loaded.
+--
+-- KEYS of a session script are always these eight, so that a slot of a Cluster knows them all:
+--   1 head  2 log  3 run  4 turns  5 said  6 ids  7 queue  8 leases
+-- Times are ms of Redis's own clock. A script validates first and writes last.
+
+local HEAD, LOG, RUN, TURNS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local SAID, IDS, QUEUE, LEASES = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function id_of(ms, seq)
+  return string.format('%.0f-%.0f', ms, seq)
+end
+
+-- Some of the head's fields, '' where one is absent.
+local function head(...)
+  local values = redis.call('HMGET', HEAD, ...)
+  for i = 1, select('#', ...) do
+    values[i] = values[i] or ''
+  end
+  return unpack(values)
+end
+
+-- The id of the log's last entry; '0-0' for a session that is not there.
+local function top()
+  local ms, seq = head('ms', 'seq')
+  if seq == '' then
+    return '0-0'
+  end
+  return ms .. '-' .. seq
+end
+
+-- Append encoded entries under dense ids, and publish them as one message: `<after> <at> <entries>`.
+-- Returns after, at, and the ids.
+local function add(channel, entries)
+  local ms, seq = head('ms', 'seq')
+  local now = clock()
+  local after = seq == '' and '0-0' or ms .. '-' .. seq
+  if ms ~= '' and tonumber(ms) > now then
+    now = tonumber(ms)
+  end
+  seq = tonumber(seq) or 0
+  local ids = {}
+  for i = 1, #entries do
+    seq = seq + 1
+    ids[i] = id_of(now, seq)
+    redis.call('XADD', LOG, ids[i], 'e', entries[i])
+  end
+  local at = ids[#ids]
+  redis.call('HSET', HEAD, 'ms', string.format('%.0f', now), 'seq', string.format('%.0f', seq))
+  redis.call('PUBLISH', channel, after .. ' ' .. at .. ' ' .. table.concat(entries))
+  return after, at, ids
+end
+
+-- Whether a run is written by this very producer: all three must match.
+local function writes(run, fence, node)
+  local now_run, now_fence, now_node = head('run', 'fence', 'node')
+  return run ~= '' and now_run == run and now_fence == fence and now_node == node
+end
+
+local function lease(member, ms)
+  redis.call('ZADD', LEASES, string.format('%.0f', clock() + ms), member)
+end
+
+-- A turn enters the history: '<at> <id> <encoded rest>', so that a script can find one by its id.
+local function remember(at, id, record, limit)
+  redis.call('RPUSH', TURNS, at .. ' ' .. id .. ' ' .. record)
+  redis.call('LTRIM', TURNS, -limit, -1)
+end
+
+-- All keys of a session live and expire together.
+local function touch(ttl_ms)
+  redis.call('HSET', HEAD, 'active', string.format('%.0f', clock()))
+  for i = 1, 7 do
+    redis.call('PEXPIRE', KEYS[i], ttl_ms)
+  end
+end
+
+-- Make `node` the writer of a run that begins now. The fence only grows, for the life of the session.
+local function begin(member, run, model, request, node, lease_ms, run_ms)
+  local fence = (tonumber((head('fence'))) or 0) + 1
+  redis.call('HSET', HEAD, 'run', run, 'fence', fence, 'node', node, 'state', 'running', 'count', 0)
+  redis.call('HDEL', HEAD, 'stop')
+  redis.call('DEL', RUN)
+  redis.call('HSET', RUN, 'request', request, 'model', model, 'attempt', 1,
+    'deadline', string.format('%.0f', clock() + run_ms))
+  lease(member, lease_ms)
+end
+
+local function run_entry(run, turn, attempt, how, name, model)
+  return cmsgpack.pack({kind = 'run', run = run, turn = turn, attempt = attempt, how = how, node = name, model = model})
+end
+
+-- What a producer needs to carry the run that it has just been given, or was given by a call whose answer it
+-- never saw: nil unless `node` is the writer and has appended nothing yet.
+-- Returns run, fence, request, ms left, turns that end with the question.
+local function given(node, window)
+  local run, fence, now_node, count = head('run', 'fence', 'node', 'count')
+  if run == '' or now_node ~= node or count ~= '0' then
+    return nil
+  end
+  local request, deadline = unpack(redis.call('HMGET', RUN, 'request', 'deadline'))
+  local left = string.format('%.0f', tonumber(deadline) - clock())
+  return {run, fence, request, left, redis.call('LRANGE', TURNS, -window, -1)}
+end
+
+-- The newest turns that fit, oldest first, from the list's index `last` down. Returns turns, more.
+local function newest(last, limit, bytes)
+  local out, size, index = {}, 0, last
+  while index >= 0 and #out < limit do
+    local turn = redis.call('LINDEX', TURNS, index)
+    size = size + #turn
+    if size > bytes and #out > 0 then
+      break
+    end
+    table.insert(out, 1, turn)
+    index = index - 1
+  end
+  return out, index >= 0 and 1 or 0
+end

@@ -1,0 +1,10 @@
+-- A run's writer says that it lives.
+--
+-- ARGV  1 member  2 run  3 fence  4 incarnation  5 lease ms
+-- Returns {'renewed', stop} | {'fenced'}
+
+if not writes(ARGV[2], ARGV[3], ARGV[4]) then
+  return {'fenced'}
+end
+lease(ARGV[1], tonumber(ARGV[5]))
+return {'renewed', (head('stop'))}

@@ -1,0 +1,59 @@
+-- A person speaks: begin a run, queue it, or find that this message id was said before.
+--
+-- ARGV  1 channel  2 member of the leases  3 message id  4 fingerprint  5 run  6 `turn` entry  7 the same, queued
+--       8 turn for the history  9 request  10 model  11 queue|interrupt|reject  12 incarnation  13 node's name
+--       14 lease ms  15 run ms  16 session ttl ms  17 max queued  18 max turns  19 max ids  20 title  21 window
+-- Returns {'said', run, at, before, duplicate, given?} | {'id_reused'} | {'busy'} | {'queue_full'}
+
+local channel, member, id, print, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local when_busy, node, window = ARGV[11], ARGV[12], tonumber(ARGV[21])
+
+local said = redis.call('HGET', SAID, id)
+if said then
+  local was_print, was_run, before, at = string.match(said, '^(%S+) (%S+) (%S+) (%S+)$')
+  if was_print ~= print then
+    return {'id_reused'}
+  end
+  local mine = given(node, window)
+  return {'said', was_run, at, before, 1, mine and mine[1] == was_run and mine or false}
+end
+
+local current = (head('run'))
+if current ~= '' and when_busy == 'reject' then
+  return {'busy'}
+end
+if current ~= '' and redis.call('LLEN', QUEUE) >= tonumber(ARGV[17]) then
+  return {'queue_full'}
+end
+
+local before, at, ids
+if current == '' then
+  local now = string.format('%.0f', clock())
+  redis.call('HSETNX', HEAD, 'born', now)
+  redis.call('HSETNX', HEAD, 'title', ARGV[20])
+  redis.call('HSETNX', HEAD, 'trim', '0-0')
+  begin(member, run, ARGV[10], ARGV[9], node, tonumber(ARGV[14]), tonumber(ARGV[15]))
+  before, at, ids = add(channel, {ARGV[6], run_entry(run, id, 1, 'new', ARGV[13], ARGV[10])})
+  redis.call('HSET', RUN, 'began', at)
+  remember(ids[1], id, ARGV[8], tonumber(ARGV[18]))
+else
+  before, at = add(channel, {ARGV[7]})
+  local waiting = cmsgpack.pack({id, run, ARGV[10], ARGV[8], ARGV[9], at})
+  if when_busy == 'interrupt' then
+    redis.call('LPUSH', QUEUE, waiting)
+    redis.call('HSET', HEAD, 'stop', 1)
+    redis.call('PUBLISH', 'node:' .. (head('node')), 'stop ' .. current)
+  else
+    redis.call('RPUSH', QUEUE, waiting)
+  end
+end
+
+redis.call('HSET', SAID, id, print .. ' ' .. run .. ' ' .. before .. ' ' .. at, 'r:' .. run, id)
+redis.call('RPUSH', IDS, id)
+if redis.call('LLEN', IDS) > tonumber(ARGV[19]) then
+  local old = redis.call('LPOP', IDS)
+  local old_run = string.match(redis.call('HGET', SAID, old) or '', '^%S+ (%S+)')
+  redis.call('HDEL', SAID, old, 'r:' .. (old_run or ''))
+end
+touch(tonumber(ARGV[16]))
+return {'said', run, at, before, 0, current == '' and given(node, window) or false}

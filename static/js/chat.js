@@ -1,0 +1,149 @@
+// The open session, and what a person can do in it.
+//
+// Views call its methods and read `session`, `unseen`, `served`, `isStopping`; they never see a frame or the socket.
+// Emits: "change" (a session id), "answered" ({session, turn}), "refused" ({say, error}), "problem" (words).
+
+import { Emitter } from "./emitter.js";
+import { bytesOf, differing } from "./digest.js";
+import { Follows } from "./follows.js";
+import { newId } from "./ids.js";
+import { Says } from "./says.js";
+
+const HISTORY_TURNS = 50;
+const FRAME_BYTES = 512;
+
+export class Chat extends Emitter {
+  #connection;
+  #follows;
+  #says;
+  #stopping = new Set();
+  #current = null;
+
+  constructor({ connection, storage }) {
+    super();
+    this.#connection = connection;
+    this.#follows = new Follows(connection);
+    this.#follows.on("folded", (folded) => this.#folded(folded));
+    this.#follows.on("problem", (words) => this.emit("problem", words));
+    const send = (type, fields) => connection.send(type, fields);
+    this.#says = new Says({ send, storage, find: (id) => this.#follows.get(id)?.session });
+    this.#says.on("change", (id) => this.#changed(id));
+    this.#says.on("refused", (refused) => this.emit("refused", refused));
+    this.#says.on("resync", (id) => this.#follows.open(id, null));
+    for (const id of this.#says.sessions()) this.#follows.follow(id);
+  }
+
+  get session() {
+    return this.#follows.get(this.#current)?.session ?? null;
+  }
+
+  /** What was said here and is not in the log yet, as far as we know. */
+  get unseen() {
+    return this.session ? this.#says.unseen(this.session) : [];
+  }
+
+  /** What a `hello` resumes. */
+  cursors() {
+    return this.#follows.cursors();
+  }
+
+  served(run) {
+    return this.#follows.get(this.#current)?.transcript.served(run);
+  }
+
+  isStopping(run) {
+    return this.#stopping.has(run);
+  }
+
+  /** Show this session from now on; `isFresh` if its id was just made and nobody can have used it. */
+  show(id, { isFresh }) {
+    const before = this.#current;
+    this.#current = id;
+    if (before !== id) this.#release(before);
+    this.#follows.follow(id, { isFresh });
+    this.#changed(id);
+  }
+
+  /** Say it in the open session. Return null, or in words why it cannot be said. */
+  say(text) {
+    const { text_bytes = 32_768, message_bytes = 65_536 } = this.#connection.welcome?.limits ?? {};
+    const over = Math.max(bytesOf(text) - text_bytes, bytesOf(JSON.stringify(text)) + FRAME_BYTES - message_bytes);
+    if (over > 0) return `This is too long by ${over.toLocaleString()} bytes.`;
+    if (this.#says.isFull) return "Too many messages are still waiting to be sent.";
+    this.#follows.begun(this.#current);
+    this.#says.say(this.#current, text.toWellFormed?.() ?? text);
+    return null;
+  }
+
+  /** Stop a run, or take a queued one out of the queue. */
+  async stop(run) {
+    if (this.#stopping.has(run)) return;
+    this.#stopping.add(run);
+    this.#changed(this.#current);
+    if (await this.#ask("stop", { run })) return;
+    this.#stopping.delete(run);
+    this.#changed(this.#current);
+  }
+
+  /** Settle an approval: allow or deny. */
+  decide(run, call, decision) {
+    return this.#ask("answer", { run, call, decision });
+  }
+
+  /** Let a held run go on. */
+  carryOn(run) {
+    return this.#ask("resume", { run });
+  }
+
+  /** Answer this person's turn anew. */
+  again(turn) {
+    return this.#ask("again", { id: newId(), turn });
+  }
+
+  /** Bring the turns before the first one that is shown. */
+  async earlier() {
+    const follow = this.#follows.get(this.#current);
+    const before = follow?.session.turns[0]?.id;
+    if (!before) return;
+    const ok = await this.#ask("history", { before, limit: HISTORY_TURNS });
+    if (ok && follow.transcript.prepend(before, ok.turns, ok.more)) this.#changed(follow.session.session);
+  }
+
+  async #ask(type, fields) {
+    try {
+      return await this.#connection.ask(type, { session: this.#current, ...fields });
+    } catch (error) {
+      this.emit("problem", error.message);
+      return null;
+    }
+  }
+
+  #folded({ session, transcript, outcome, isSnapshot, caughtUp }) {
+    const { ended, over } = transcript.takeEnded();
+    for (const run of over) this.#stopping.delete(run);
+    this.#says.settle(session, over);
+    if (session.gone) this.#says.forget(session.session);
+    else if (caughtUp || isSnapshot) this.#says.restore(session, { everything: caughtUp });
+    for (const end of ended) this.#check(session, end);
+    if (outcome === "applied") this.#changed(session.session);
+  }
+
+  async #check(session, end) {
+    const turn = session.turns.findLast(({ id }) => id === end.run);
+    if (turn) this.emit("answered", { session: session.session, turn });
+    const sha256 = await differing(end.text, end);
+    if (sha256 === null) return;
+    console.warn(`run ${end.run}: the text shown is not the log's; asking for a snapshot`);
+    this.#connection.send("differs", { session: session.session, run: end.run, sha256 })?.reply.catch(() => {});
+  }
+
+  #changed(id) {
+    if (id !== this.#current) this.#release(id);
+    this.emit("change", id);
+  }
+
+  // A session that is not shown is followed only while something that was said in it has not ended.
+  #release(id) {
+    if (id !== this.#current && !this.#says.of(id).length) this.#follows.unfollow(id);
+  }
+}

@@ -1,0 +1,132 @@
+// What each kind of entry does to a session: the fold, one function a kind.
+//
+// Pure: no DOM, no socket, no clock. app/core/transcript.py is the same fold, and tests/golden holds both to it.
+// `session` is the state that is compared; `aside` is what the fold remembers besides:
+//   kept   where this run's last settled tool call left its text and reasoning; null after a snapshot that does not say
+//   ended  the ends of runs whose text we held, for the check of their SHA-256
+//   over   the runs that have ended, queued ones too
+//   served run id → {node, model, attempt}: who answered
+//   lost   set when the rule cannot be kept and only a snapshot helps
+
+// Exactly what Python's str.split() takes for whitespace (JavaScript's \s has U+FEFF more and six controls less).
+const BLANK = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
+
+/** A title from a first turn: one line, at most 80 code points. */
+export function titleOf(text) {
+  const line = text.replace(BLANK, " ").replace(/^ | $/g, "");
+  return [...line].slice(0, 80).join("");
+}
+
+const isSettled = (tool) => "result" in tool || "error" in tool;
+
+export const NOTHING_KEPT = Object.freeze({ text: 0, reasoning: 0 });
+
+/** Where a run that came with a snapshot may be cut back to: unknown once it has a settled tool call. */
+export const keptBySnapshot = (run) => (run?.tools?.some(isSettled) ? null : NOTHING_KEPT);
+
+const current = (session, entry) => (session.run?.id === entry.run ? session.run : null);
+
+function begin(session, entry, at) {
+  const waiting = session.queued.find((turn) => turn.id === entry.turn);
+  if (!waiting) return;
+  session.queued = session.queued.filter((turn) => turn !== waiting);
+  session.turns.push({ id: waiting.id, role: "user", text: waiting.text, run: waiting.run, at });
+}
+
+function restart(run, aside) {
+  if (!aside.kept) {
+    aside.lost = true;
+    return;
+  }
+  run.text = run.text.slice(0, aside.kept.text);
+  run.reasoning = run.reasoning.slice(0, aside.kept.reasoning);
+  run.tools = run.tools.filter(isSettled);
+  run.asks = [];
+}
+
+export const FOLD = {
+  turn(session, { id, text, run, queued }, at) {
+    if (queued) session.queued.push({ id, text, run });
+    else session.turns.push({ id, role: "user", text, run, at });
+    if (session.title === "") session.title = titleOf(text);
+  },
+
+  run(session, entry, at, aside) {
+    begin(session, entry, at);
+    const { attempt, how, node, model } = entry;
+    aside.served.set(entry.run, { node, model, attempt });
+    const run = current(session, entry);
+    if (!run) {
+      const { run: id, turn } = entry;
+      const empty = { text: "", reasoning: "", tools: [], asks: [] };
+      session.run = { id, turn, state: "running", attempt, how, node, model, ...empty };
+      aside.kept = NOTHING_KEPT;
+      return;
+    }
+    if (how === "restart") restart(run, aside);
+    Object.assign(run, { state: "running", attempt, how, node, model });
+  },
+
+  delta(session, entry) {
+    const run = current(session, entry);
+    if (run) run.text += entry.text;
+  },
+
+  reasoning(session, entry) {
+    const run = current(session, entry);
+    if (run) run.reasoning += entry.text;
+  },
+
+  tool(session, entry, at, aside) {
+    const run = current(session, entry);
+    if (!run) return;
+    let tool = run.tools.find(({ call }) => call === entry.call);
+    if (!tool) run.tools.push((tool = { call: entry.call }));
+    for (const field of ["name", "arguments", "result", "error"]) if (field in entry) tool[field] = entry[field];
+    if (isSettled(entry)) aside.kept = { text: run.text.length, reasoning: run.reasoning.length };
+  },
+
+  ask(session, entry) {
+    const { call, name, arguments: given, until } = entry;
+    current(session, entry)?.asks.push({ call, name, arguments: given, until });
+  },
+
+  answer(session, entry) {
+    const run = current(session, entry);
+    if (run) run.asks = run.asks.filter(({ call }) => call !== entry.call);
+  },
+
+  hold(session, entry) {
+    const run = current(session, entry);
+    if (run) run.state = "held";
+  },
+
+  end(session, entry, at, aside) {
+    aside.over.push(entry.run);
+    const run = current(session, entry);
+    if (!run) {
+      session.queued = session.queued.filter((turn) => turn.run !== entry.run);
+      return;
+    }
+    const turn = { id: run.id, role: "assistant", text: run.text, run: run.id, at, model: run.model };
+    if (entry.usage != null) turn.usage = entry.usage;
+    if (entry.state !== "done") turn.state = entry.state;
+    if (entry.state !== "done" && entry.code != null) turn.code = entry.code;
+    session.turns.push(turn);
+    session.run = null;
+    aside.ended.push({ run: run.id, text: run.text, length: entry.length, sha256: entry.sha256 });
+  },
+
+  cut(session, { turn, keep }) {
+    const place = session.turns.findIndex(({ id }) => id === turn);
+    if (place >= 0) session.turns.length = keep ? place + 1 : place;
+  },
+
+  meta(session, { title }) {
+    if (title != null) session.title = title;
+  },
+
+  gone(session) {
+    Object.assign(session, { gone: true, turns: [], queued: [], run: null, title: "" });
+  },
+};

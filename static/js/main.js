@@ -1,0 +1,89 @@
+// The page: makes the objects, and knows which session its address names.
+//
+//   socket ◀─ connection ◀─ follows, says ◀─ chat ◀─ views        sessions ◀─ the list
+//
+// The address is `/` for a new conversation, or `/#id` for one that has begun: a reload comes back to it.
+
+import { Chat } from "./chat.js";
+import { Connection } from "./connection.js";
+import { isId, newId } from "./ids.js";
+import { socketUrl } from "./retry.js";
+import { Sessions } from "./sessions.js";
+import { announceAnswers } from "./view/announce.js";
+import { Composer } from "./view/composer.js";
+import { Head } from "./view/head.js";
+import { Notice } from "./view/notice.js";
+import { SessionList } from "./view/session_list.js";
+import { Turns } from "./view/turns.js";
+
+/** The tab's storage, or null where the browser does not give it. */
+function tabStorage() {
+  try {
+    return window.sessionStorage;
+  } catch (error) {
+    console.warn("no storage in this tab:", error.message);
+    return null;
+  }
+}
+
+/** Fetch the page for its cookie; that it fails is told by the next connection. */
+async function renewCookie() {
+  await fetch("/", { cache: "no-store", credentials: "same-origin" }).catch((error) => console.warn(error.message));
+}
+
+const connection = new Connection({
+  url: socketUrl("/ws", location.href),
+  resume: () => chat.cursors(),
+  renew: renewCookie,
+});
+const chat = new Chat({ connection, storage: tabStorage() });
+const sessions = new Sessions({ connection });
+
+let routed = null;
+
+const notice = new Notice();
+const turns = new Turns({ chat, connection });
+const composer = new Composer({ chat, said, problem: (words) => notice.say(words) });
+new SessionList({ sessions, chat, begin });
+new Head({ chat, sessions, connection, left: begin });
+announceAnswers(chat);
+
+chat.on("problem", (words) => notice.say(words));
+chat.on("refused", ({ error }) => notice.say(error.message));
+sessions.on("problem", (words) => notice.say(words));
+
+function show(id, isFresh) {
+  notice.clear();
+  chat.show(id, { isFresh });
+  composer.show(id);
+  turns.toEnd();
+}
+
+function begin() {
+  history.pushState(null, "", location.pathname);
+  routed = "";
+  show(newId(), true);
+}
+
+function said() {
+  notice.clear();
+  turns.toEnd();
+  const { session } = chat.session;
+  if (routed === session) return;
+  routed = session;
+  history.replaceState(null, "", `#${session}`);
+}
+
+// A step in the history tells itself twice, as `popstate` and as `hashchange`.
+function route() {
+  const id = location.hash.slice(1);
+  if (id === routed) return;
+  routed = id;
+  if (isId(id)) show(id, false);
+  else show(newId(), true);
+}
+
+addEventListener("hashchange", route);
+addEventListener("popstate", route);
+route();
+connection.start();

@@ -1,0 +1,56 @@
+// Pinned to the end while the text grows, until the person scrolls up; "To the newest" pins it again.
+
+import { byId, focusWriting } from "./dom.js";
+
+const NEAR_PX = 40;
+
+export class Scroll {
+  #box = byId("scroll");
+  #button = byId("newest");
+  #isPinned = true;
+  #top = 0;
+
+  constructor() {
+    this.#box.addEventListener("scroll", () => this.#moved(), { passive: true });
+    this.#button.addEventListener("click", () => {
+      this.pin();
+      focusWriting();
+    });
+    const sizes = new ResizeObserver(() => this.#follow());
+    sizes.observe(this.#box);
+    sizes.observe(this.#box.firstElementChild);
+  }
+
+  pin() {
+    this.#isPinned = true;
+    this.#follow();
+  }
+
+  /** Keep what is read in its place while `change` puts something before `first`. */
+  holding(first, change) {
+    const before = first?.getBoundingClientRect().top;
+    change();
+    if (this.#isPinned || !first?.isConnected) return;
+    const moved = first.getBoundingClientRect().top - before;
+    if (moved) this.#box.scrollTop += moved;
+  }
+
+  get #gap() {
+    return this.#box.scrollHeight - this.#box.clientHeight - this.#box.scrollTop;
+  }
+
+  // Only a move upwards lets go: text that grew under us looks like a gap too, and is none of the person's doing.
+  #moved() {
+    const top = this.#box.scrollTop;
+    if (this.#gap <= NEAR_PX) this.#isPinned = true;
+    else if (top < this.#top) this.#isPinned = false;
+    this.#top = top;
+    this.#button.hidden = this.#isPinned;
+  }
+
+  #follow() {
+    if (this.#isPinned) this.#box.scrollTop = this.#box.scrollHeight;
+    this.#top = this.#box.scrollTop;
+    this.#button.hidden = this.#isPinned;
+  }
+}

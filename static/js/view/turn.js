@@ -1,0 +1,95 @@
+// One turn: its text, and a line under it that says in words what it is about.
+
+import * as words from "../words.js";
+import { focusWriting, grow, make } from "./dom.js";
+import { Work } from "./work.js";
+
+const WAITING = {
+  queued: "Queued: it is answered after the current answer.",
+  pending: "Sending …",
+};
+
+const offline = "Not sent yet. It goes out as soon as the connection is back.";
+
+export class Turn {
+  #text = document.createTextNode("");
+  #who = make("h3", { className: "visually-hidden" });
+  #body = make("div", { className: "text", dir: "auto" }, this.#text);
+  #note = make("p", { className: "note" });
+  #work = null;
+  #drawn = "";
+  #source = null;
+  #isLast = false;
+
+  constructor(chat) {
+    this.chat = chat;
+    this.element = make("li", { className: "turn" }, this.#who, this.#body, this.#note);
+  }
+
+  /** Show an item {id, role, state, text, run, …, source, isLast, isOnline}; the same `source` is the same turn. */
+  show(item) {
+    const { id, role, state, text, source, isLast } = item;
+    if (source && source === this.#source && isLast === this.#isLast) return;
+    this.#source = source;
+    this.#isLast = isLast;
+    Object.assign(this.element.dataset, { id, role, state });
+    this.element.setAttribute("aria-busy", String(state === "running"));
+    this.#who.textContent = role === "user" ? "You" : "Answer";
+    grow(this.#text, text);
+    this.#body.hidden = !text && state !== "running";
+    if (role === "assistant") this.#showWork(item);
+    this.#showNote(item);
+  }
+
+  #showWork(item) {
+    if (!this.#work && !item.reasoning && !item.tools?.length && !item.asks?.length) return;
+    if (!this.#work) this.element.insertBefore((this.#work = new Work(this.chat)).element, this.#body);
+    this.#work.show(item);
+  }
+
+  // Built anew only when something in it changed, so that a focused button is not taken from under the finger.
+  #showNote(item) {
+    const origin = item.role === "assistant" ? this.#origin(item) : "";
+    const message = this.#message(item);
+    const action = this.#action(item);
+    const drawn = [origin, message, action?.name, action?.disabled].join("|");
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    const parts = [];
+    const press = () => (action.does(), focusWriting());
+    if (message) parts.push(make("span", { className: "note-words" }, message));
+    if (action) {
+      const { name, disabled = false } = action;
+      parts.push(make("button", { type: "button", className: "link", disabled, onclick: press }, name));
+    }
+    if (origin) parts.push(make("span", { className: "origin" }, origin));
+    this.#note.replaceChildren(...parts);
+  }
+
+  #origin({ run, model, node, attempt, at }) {
+    return words.ofOrigin({ model, node, attempt, ...this.chat.served(run), at });
+  }
+
+  #message({ role, state, text, code, problem, isOnline, how, attempt }) {
+    if (state === "pending") return isOnline ? (problem ?? WAITING.pending) : offline;
+    if (role === "user") return WAITING[state] ?? "";
+    if (state === "held") return "On hold.";
+    if (state === "running" && attempt > 1 && how !== "new") return "Another node took this answer over.";
+    return words.ofEnd({ state, code, text });
+  }
+
+  #action(item) {
+    const { id, role, state, run, isLast } = item;
+    if (role === "user" && state === "queued") return this.#stop(run, "Take it back");
+    if (state === "held" && !item.asks.length) return { name: "Go on", does: () => this.chat.carryOn(run) };
+    if (role !== "assistant" || !isLast || !["failed", "stopped"].includes(state)) return null;
+    const { turns } = this.chat.session;
+    const asked = turns.slice(0, turns.findIndex((turn) => turn.id === id)).findLast((turn) => turn.role === "user");
+    return asked && { name: "Answer again", does: () => this.chat.again(asked.id) };
+  }
+
+  #stop(run, name) {
+    const isStopping = this.chat.isStopping(run);
+    return { name: isStopping ? "Taking it back …" : name, disabled: isStopping, does: () => this.chat.stop(run) };
+  }
+}

@@ -1,0 +1,52 @@
+// What the page says, in words: the connection, failures, times. Pure.
+
+import { timeOf } from "./cursor.js";
+
+const FAILURES = {
+  model_timeout: "the model took too long",
+  model_unavailable: "the model could not be reached",
+  content_refused: "the model refused the content",
+  too_long: "the answer grew too long",
+  unavailable: "no attempt came to an end",
+  overloaded: "too much was going on at once",
+  quota_exceeded: "the quota is used up",
+  internal: "something inside went wrong",
+};
+
+const CLOSINGS = {
+  4500: "The server did not accept who you are.",
+  4501: "The server did not understand this page; it may be an old copy.",
+  4507: "You may not connect here.",
+};
+
+/** Of a connection {state, welcome, code}. */
+export function ofConnection({ state, welcome, code }, isOnline) {
+  if (state === "open") return `connected to node ${welcome.node}`;
+  if (state === "closed") return `${CLOSINGS[code] ?? "The server closed the connection."} Reload the page to try again.`;
+  if (!isOnline) return "you are offline; nothing is lost";
+  return welcome ? "reconnecting, nothing is lost" : "connecting …";
+}
+
+/** Of a turn of the assistant that was stopped or failed; "" for one that is done. */
+export function ofEnd({ state, code, text }) {
+  if (state === "stopped") return text ? "Stopped. What was written stands." : "Stopped before the first word.";
+  if (state !== "failed") return "";
+  const why = FAILURES[code] ? `${FAILURES[code]} (${code})` : code;
+  return `This answer failed: ${why}.${text ? " What was written is kept." : ""}`;
+}
+
+/** Who answered, and when: "model · node a · 14:05". */
+export function ofOrigin({ model, node, attempt, at }) {
+  const parts = [model, node && `node ${node}`, attempt > 1 && `attempt ${attempt}`, at && clock(at)];
+  return parts.filter(Boolean).join(" · ");
+}
+
+/** When a cursor's entry was appended: the time today, else with the day. */
+export function clock(at) {
+  const then = new Date(timeOf(at));
+  const time = { hour: "2-digit", minute: "2-digit" };
+  const isToday = then.toDateString() === new Date().toDateString();
+  return then.toLocaleString(undefined, isToday ? time : { day: "numeric", month: "short", ...time });
+}
+
+export const UNTITLED = "New conversation";

@@ -1,0 +1,225 @@
+"""The real parts that tests stand on: a Redis of their own, nodes on real sockets, an upstream that speaks OpenAI.
+
+Two nodes in one process on one Redis are a cluster of two: `node` knows no HTTP, and uvicorn serves each.
+"""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from app import config
+from app.agent.llm import Model, Piece
+from app.agent.prompt import Message
+from app.edge.app import Site
+from app.edge.serve import listen, server
+from app.node import Node, running
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Wait until `condition()` is true; fail after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """Run a Redis that is this test run's own, in memory; yield its URL."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    assert program is not None, "tests need redis-server on PATH"
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        process = subprocess.Popen(
+            [*command, "--maxmemory-policy", "noeviction"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            _answering(port)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _answering(port: int) -> None:
+    for _ in range(200):
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1) as client:
+                client.sendall(b"PING\r\n")
+                if client.recv(16).startswith(b"+PONG"):
+                    return
+        except OSError:
+            threading_wait()
+    raise AssertionError("redis-server did not start")
+
+
+def threading_wait() -> None:
+    """Give another process a moment to start."""
+    subprocess.run(["sleep", "0.05"], check=True)
+
+
+@dataclass
+class Script:
+    """A model that answers what tests queue: each answer a list of pieces, pauses (seconds), and errors.
+
+    Without anything queued it repeats the question. `gate`, where given, is awaited before each piece.
+    """
+
+    answers: list[list[str | float | Exception]] = field(default_factory=list)
+    asked: list[list[Message]] = field(default_factory=list)
+    gate: Callable[[], Any] | None = None
+    closed: int = 0
+    names: tuple[str, ...] = ("script-1", "script-2")
+
+    async def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
+        """Answer as queued."""
+        self.asked.append(messages)
+        answer = self.answers.pop(0) if self.answers else [f"You said: {messages[-1]['content']}"]
+        try:
+            for step in answer:
+                if self.gate is not None:
+                    await self.gate()
+                match step:
+                    case str():
+                        yield Piece(text=step)
+                    case float():
+                        await asyncio.sleep(step)
+                    case _:
+                        raise step
+            yield Piece(usage={"prompt_tokens": 3, "completion_tokens": len(answer), "total_tokens": 3 + len(answer)})
+        finally:
+            self.closed += 1
+
+
+@dataclass
+class Served:
+    """A node on a real socket."""
+
+    node: Node
+    site: Site
+    port: int
+
+    @property
+    def ws(self) -> str:
+        """Where its WebSocket is."""
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    @property
+    def http(self) -> str:
+        """Where its HTTP is."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@asynccontextmanager
+async def serving(redis_url: str, model: Model, name: str = "a", **settings: Any) -> AsyncIterator[Served]:
+    """Run one node on a free port of this machine."""
+    port = free_port()
+    values = {"REDIS_URL": redis_url, "OPENAI_API_KEY": "none", "PORT": str(port), "NODE": name}
+    read = config.read(values | {"DRAIN_SECONDS": "0.01"} | {key.upper(): str(v) for key, v in settings.items()}, {})
+    listener = listen(read)
+    async with running(read, model) as node:
+        site = Site(node)
+        uvicorn_server: uvicorn.Server = server(site)
+        task = asyncio.create_task(uvicorn_server.serve([listener]))
+        await until(lambda: uvicorn_server.started)
+        try:
+            yield Served(node, site, port)
+        finally:
+            uvicorn_server.should_exit = True
+            uvicorn_server.force_exit = True
+            await task
+            listener.close()
+
+
+@asynccontextmanager
+async def two(redis_url: str, model: Model, **settings: Any) -> AsyncIterator[tuple[Served, Served]]:
+    """Run nodes a and b on one Redis."""
+    async with serving(redis_url, model, "a", **settings) as a, serving(redis_url, model, "b", **settings) as b:
+        yield a, b
+
+
+@dataclass
+class Upstream:
+    """An HTTP server that speaks OpenAI's chat completions, saying what `lines` gives."""
+
+    url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    answer: Callable[[dict[str, Any]], AsyncIterator[bytes]] | None = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def sse(text: str | None = None, finish: str | None = None, **more: Any) -> bytes:
+    """One chunk of a chat completion's stream."""
+    delta = {} if text is None else {"content": text}
+    chunk = {
+        "id": "c", "object": "chat.completion.chunk", "created": 0, "model": "up-1",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more,
+    }  # fmt: skip
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+async def words(body: dict[str, Any]) -> AsyncIterator[bytes]:
+    """Repeat the question word by word, as a well-behaved upstream would."""
+    for word in str(body["messages"][-1]["content"]).split(" "):
+        yield sse(word + " ")
+        await asyncio.sleep(0)
+    yield sse(None, "stop")
+    usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    yield b"data: " + json.dumps({"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "up-1",
+                                  "choices": [], "usage": usage}).encode() + b"\n\n"  # fmt: skip
+    yield b"data: [DONE]\n\n"
+
+
+@asynccontextmanager
+async def upstream() -> AsyncIterator[Upstream]:
+    """Run an upstream on a free port."""
+    state = Upstream()
+
+    async def models(request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [{"id": "up-1", "object": "model", "created": 0, "owned_by": "x"}]})
+
+    async def completions(request: Request) -> Response:
+        body = await request.json()
+        state.requests.append(body)
+        if state.status != 200:
+            return JSONResponse({"error": {"message": "no"}}, state.status, state.headers)
+        return StreamingResponse((state.answer or words)(body), media_type="text/event-stream")
+
+    app = Starlette(routes=[Route("/v1/models", models), Route("/v1/chat/completions", completions, methods=["POST"])])
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        state.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        http = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+        http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+        task = asyncio.create_task(http.serve([listener]))
+        await until(lambda: http.started)
+        try:
+            yield state
+        finally:
+            http.should_exit = http.force_exit = True
+            await task
+
+
+ROOT = Path(__file__).parents[1]
