@@ -37,8 +37,8 @@ class Running:
     reasoning: str = ""
     tools: list[dict[str, Any]] = field(default_factory=list)
     asks: list[dict[str, Any]] = field(default_factory=list)
-    settled_text: int = 0  # where a restart cuts back to: the last settled tool call, or the beginning
-    settled_reasoning: int = 0
+    # Where a restart cuts back to: the last settled tool call, or the beginning. A snapshot does not tell.
+    settled: tuple[int, int] | None = (0, 0)
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry of this run."""
@@ -64,10 +64,11 @@ class Running:
     def _go_on(self, entry: entries.Run) -> None:
         self.state, self.attempt, self.how = "running", entry.attempt, entry.how
         self.node, self.model = entry.node, entry.model
-        if entry.how == "restart":
-            self.text = self.text[: self.settled_text]
-            self.reasoning = self.reasoning[: self.settled_reasoning]
+        if entry.how == "restart" and self.settled is not None:
+            text, reasoning = self.settled
+            self.text, self.reasoning = self.text[:text], self.reasoning[:reasoning]
             self.tools = [tool for tool in self.tools if "result" in tool or "error" in tool]
+            self.asks = []
 
     def _tool(self, entry: entries.Tool) -> None:
         tool = next((tool for tool in self.tools if tool["call"] == entry.call), None)
@@ -80,7 +81,7 @@ class Running:
             if (value := getattr(entry, key)) is not None:
                 tool[key] = value
         if "result" in tool or "error" in tool:
-            self.settled_text, self.settled_reasoning = len(self.text), len(self.reasoning)
+            self.settled = len(self.text), len(self.reasoning)
 
     def wire(self) -> Frame:
         """Give the run as a snapshot shows it."""
@@ -129,12 +130,20 @@ class Transcript:
         after, at = Cursor.parse(frame["after"]), Cursor.parse(frame["at"])
         if self.at is not None and after != self.at:
             return "ignored" if at == self.at or at in self._passed else "behind"
-        for fields in frame["entries"]:
-            if (entry := entry_of(fields)) is not None:
-                self._fold(entry, str(at))
+        folded = [entry for fields in frame["entries"] if (entry := entry_of(fields)) is not None]
+        if any(self._unfoldable(entry) for entry in folded):
+            self.at, self.awaiting = None, True
+            return "behind"
+        for entry in folded:
+            self._fold(entry, str(at))
         self._passed.append(after)
         self.at = at
         return "applied"
+
+    def _unfoldable(self, entry: Entry) -> bool:
+        """Say whether an entry cuts a run back to where this reader cannot know: only a new snapshot helps."""
+        restart = isinstance(entry, entries.Run) and entry.how == "restart"
+        return restart and self.run is not None and self.run.id == entry.run and self.run.settled is None
 
     def _restore(self, frame: Frame) -> None:
         self.at, self.awaiting, self.gone = Cursor.parse(frame["at"]), False, False
@@ -144,6 +153,8 @@ class Transcript:
         self.run = None
         if run:
             self.run = Running(**{key: run[key] for key in Running.__dataclass_fields__ if key in run})
+            if any("result" in tool or "error" in tool for tool in self.run.tools):
+                self.run.settled = None
         self._passed.clear()
 
     def _fold(self, entry: Entry, at: str) -> None:
@@ -193,8 +204,10 @@ class Transcript:
             "id": entry.run, "role": "assistant", "text": self.run.text, "run": entry.run, "at": at,
             "model": self.run.model,
         }  # fmt: skip
-        optional = {"state": entry.state, "code": entry.code, "usage": entry.usage}
-        turn |= {key: value for key, value in optional.items() if value is not None and value != "done"}
+        if entry.state != "done":
+            turn |= {"state": entry.state} | ({"code": entry.code} if entry.code else {})
+        if entry.usage is not None:
+            turn["usage"] = entry.usage
         self.turns.append(turn)
         self.run = None
 

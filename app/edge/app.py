@@ -72,7 +72,7 @@ class Site:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._guests = Guests(node.settings)
-        self._connections: set[Connection] = set()
+        self.connections: set[Connection] = set()
         api = Api(node, self._guests)
         routes = [
             WebSocketRoute("/ws", self.socket),
@@ -89,11 +89,6 @@ class Site:
         }  # fmt: skip
         self.app: ASGIApp = Gate(Starlette(routes=routes, exception_handlers=handlers), self._guests)
 
-    @property
-    def connections(self) -> int:
-        """How many sockets are open here."""
-        return len(self._connections)
-
     async def beat(self) -> None:
         """Send every socket its heartbeat, until cancelled."""
         while True:
@@ -102,7 +97,7 @@ class Site:
 
     def beat_once(self) -> None:
         """Send every socket a heartbeat now."""
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.beat()
 
     async def socket(self, socket: WebSocket) -> None:
@@ -126,11 +121,11 @@ class Site:
             return
         await socket.accept(codec)
         connection = Connection(socket, codec, self._node, user)
-        self._connections.add(connection)
+        self.connections.add(connection)
         try:
             await connection.run()
         finally:
-            self._connections.discard(connection)
+            self.connections.discard(connection)
 
     async def page(self, request: Request) -> Response:
         """`GET /`: the chat page. A browser that has no cookie of ours gets one."""

@@ -21,6 +21,7 @@ from app.node import Node
 
 BACKLOG: Final = 2048
 SILENT_MS: Final = 40_000  # the kernel drops a peer that acknowledges nothing for so long
+SEND_BYTES: Final = 64 * 1024  # the kernel keeps at most about twice that for a slow peer; left alone, up to 4 MiB
 
 
 class Server(uvicorn.Server):
@@ -43,6 +44,7 @@ def listen(settings: Settings) -> socket.socket:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise SettingError(f"PORT {settings.port} on HOST {settings.host} cannot be taken: {error.strerror}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
     return listener
 

@@ -52,7 +52,7 @@ class Connection:
         self._watching = False
         self._changed: dict[str, None] = {}
         self._queue: deque[Message] = deque()
-        self._queued_bytes = 0
+        self.queued_bytes = 0  # encoded, and not yet with the socket
         self._short = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
         self._undecodable = 0
@@ -91,7 +91,7 @@ class Connection:
 
     async def space(self) -> None:
         """Return when the queue of frames is short."""
-        while self._queued_bytes > QUEUE_BYTES:
+        while self.queued_bytes > QUEUE_BYTES:
             self._short.clear()
             await self._short.wait()
 
@@ -211,7 +211,7 @@ class Connection:
 
     def _push(self, message: Message) -> None:
         self._queue.append(message)
-        self._queued_bytes += len(message)
+        self.queued_bytes += len(message)
         self._start()
 
     def _start(self) -> None:
@@ -226,7 +226,7 @@ class Connection:
                     await self._pull()
                     continue
                 message = self._queue.popleft()
-                self._queued_bytes -= len(message)
+                self.queued_bytes -= len(message)
                 self._short.set()
                 async with asyncio.timeout(SLOW_SECONDS):
                     if isinstance(message, str):

@@ -47,6 +47,11 @@ class Bus:
         """Whether every wanted channel is confirmed on a connection that stands."""
         return self._connected and all(done.done() for done in self._wanted.values())
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What is heard, or will be once it is confirmed."""
+        return tuple(self._wanted)
+
     async def subscribe(self, channel: str) -> None:
         """Hear `channel`; return when Redis has confirmed it. Cancel to give up waiting."""
         if channel not in self._wanted:

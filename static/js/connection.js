@@ -9,10 +9,7 @@ import { ChatError } from "./errors.js";
 import { afterClose, backoff_ms, rotation } from "./retry.js";
 import { Socket } from "./socket.js";
 
-const HANDSHAKE_MS = 10_000;
-const PROBE_MS = 5_000;
-const PATIENCE_MS = 30_000;
-const STABLE_MS = 5_000;
+const [HANDSHAKE_MS, PROBE_MS, STABLE_MS, PATIENCE_MS] = [10_000, 5_000, 5_000, 30_000];
 
 export class Connection extends Emitter {
   #current = null;
@@ -146,8 +143,7 @@ export class Connection extends Emitter {
   }
 
   #tell(state, code = null) {
-    if (state === "open") this.code = null;
-    Object.assign(this, { state, code: code ?? this.code });
+    Object.assign(this, { state, code });
     this.emit("state", this);
   }
 }

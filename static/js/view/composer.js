@@ -74,7 +74,8 @@ export class Composer {
   }
 
   #escaped(event) {
-    if (event.key !== "Escape" || event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+    if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+    if (document.querySelector("dialog[open]")) return;
     if (this.chat.session?.run) this.#stopRun();
   }
 

@@ -1,0 +1,110 @@
+"""Publishes are lost, readers are slow: nothing is lost or repeated, and nobody else notices."""
+
+import asyncio
+import random
+import socket as sockets
+import time
+from typing import Any
+
+from app.core.entries import Delta, decode
+from tests.reader import Reader, Record, reading
+from tests.servers import Script, two, until
+
+SLOW_SECONDS = 10.0
+
+
+async def _read_all(reader: Reader, run: str) -> Record:
+    record = Record()
+    await reader.ask(type="open", session="s", cursor="0-0")
+    while run not in record.ends:
+        record.take(await reader.next("batch"))
+    return record
+
+
+async def test_with_the_subscription_killed_nothing_is_lost_or_repeated(
+    redis_url: str, redis: Any, model: Script
+) -> None:
+    """CLIENT KILL of both nodes' pub/sub connections at random, ten times in one answer."""
+    pieces = [f"{index} " for index in range(400)]
+    model.answers.append([step for piece in pieces for step in (piece, 0.008)])
+    async with two(redis_url, model, flush_ms=1) as (a, b), reading(a.ws) as one, reading(b.ws) as other:
+        said = await one.ask(type="say", session="s", id="m", text="Count.")
+        reads = [asyncio.create_task(_read_all(reader, said["run"])) for reader in (one, other)]
+        killed = 0
+        for _ in range(10):
+            await asyncio.sleep(random.uniform(0.05, 0.3))
+            killed += redis.client_kill_filter(_type="pubsub")
+        records = await asyncio.gather(*reads)
+    assert killed >= 10
+    for record in records:
+        assert "".join(pieces) == record.texts[said["run"]]
+        assert record.whole(said["run"])
+
+
+async def test_a_lost_publish_is_found_by_the_next_one(redis_url: str, redis: Any, model: Script) -> None:
+    """A channel is unsubscribed behind the node's back for a while: the next entry shows the gap."""
+    step = asyncio.Semaphore(0)
+    model.gate = step.acquire
+    model.answers.append(["one ", "two ", "three ", "four "])
+    async with two(redis_url, model, flush_ms=0) as (a, b), reading(a.ws) as one, reading(b.ws) as other:
+        said = await one.ask(type="say", session="s", id="m", text="Count.")
+        record = Record()
+        await other.ask(type="open", session="s", cursor="0-0")
+
+        async def until_text(text: str) -> None:
+            while record.texts.get(said["run"]) != text:
+                record.take(await other.next("batch"))
+
+        step.release()
+        await until_text("one ")
+        channel = next(channel for channel in b.node.bus.channels if ":live:" in channel)
+        b.node.bus.unsubscribe(channel)
+        await until(lambda: redis.pubsub_numsub(channel)[0][1] == 1)
+        step.release()
+        await until(lambda: _text_in_log(redis).endswith("two "))
+        await b.node.bus.subscribe(channel)
+        step.release()
+        await until_text("one two three ")
+        assert b.node.hub.healed >= 1
+        step.release()
+        while said["run"] not in record.ends:
+            record.take(await other.next("batch"))
+        assert record.whole(said["run"])
+
+
+def _text_in_log(redis: Any) -> str:
+    """The text of all deltas in the only log there is."""
+    log = redis.keys("*:log:*")[0]
+    entries = [decode(fields[b"e"]) for _, fields in redis.xrange(log)]
+    return "".join(entry.text for entry in entries if isinstance(entry, Delta))
+
+
+async def test_a_reader_that_stops_reading_delays_nobody(redis_url: str, model: Script) -> None:
+    """It reads nothing for 10 s while 240 KB pass; another is never late; then it catches up exactly."""
+    piece = "x" * 999 + " "
+    model.answers.append([step for _ in range(240) for step in (piece, SLOW_SECONDS / 240)])
+    async with two(redis_url, model) as (a, b), reading(a.ws) as one, reading(b.ws) as quick:
+        small = sockets.socket()
+        small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        small.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", b.port))
+        async with reading(b.ws, sock=small) as slow:
+            said = await one.ask(type="say", session="s", id="m", text="Fill.")
+            await slow.send(type="open", session="s", cursor="0-0")
+            slow.socket.transport.pause_reading()
+            late, record, last = 0.0, Record(), time.monotonic()
+            await quick.ask(type="open", session="s", cursor="0-0")
+            while said["run"] not in record.ends:
+                record.take(await quick.next("batch"))
+                late, last = max(late, time.monotonic() - last), time.monotonic()
+            held = max(connection.queued_bytes for connection in b.site.connections)
+            slow.socket.transport.resume_reading()
+            behind = Record()
+            while said["run"] not in behind.ends:
+                behind.take(await slow.next("batch"))
+    assert late < 1.0
+    assert held <= 256 * 1024 + 4096
+    assert record.whole(said["run"])
+    assert behind.whole(said["run"])
+    assert record.cursor == behind.cursor
+    assert len(behind.steps) < len(record.steps)  # merged

@@ -1,0 +1,301 @@
+"""The scripts on a real Redis: who may write, what a repeat does, what is left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from app.core import entries
+from app.core.commands import Say
+from app.core.errors import IdReused, NotFound, QueueFull
+from app.core.model import START, Cursor, Session, Turn, User, Writer
+from app.state.connect import Pipe, connector
+from app.state.keys import SessionKeys
+from app.state.outcomes import Appended, Carry, Ended, Fenced, Lost, Read, Renewed, Reset, Said
+from app.state.script import Scripts
+from app.state.sessions import Bounds, Sessions
+from app.state.users import Users
+
+S = Session(User.of("guest:name", "ada"), "s")
+
+
+@asynccontextmanager
+async def sessions(url: str, **bounds: float) -> AsyncIterator[Sessions]:
+    """Sessions on behalf of a node named n."""
+    pipe = Pipe(connector(url))
+    running = asyncio.create_task(pipe.run())
+    try:
+        yield Sessions(Scripts(pipe), incarnation="inc", name="n", bounds=Bounds(**bounds))  # type: ignore[arg-type]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def said(state: Sessions, id: str = "m1", how: str = "queue") -> Said:
+    """Say something under an id; its run is `run-<id>`."""
+    say = Say(id=id, text=f"Text of {id}", session="s", when_busy=how)  # type: ignore[arg-type]
+    return await state.say(S, say, run=f"run-{id}", model="m")
+
+
+def carried(carry: Carry | None) -> Carry:
+    """A carry that must be there."""
+    assert carry is not None
+    return carry
+
+
+def delta(run: str, text: str) -> bytes:
+    """An encoded delta."""
+    return entries.encode(entries.Delta(run=run, text=text))
+
+
+async def end(state: Sessions, writer: Writer, count: int, text: str = "") -> Ended | Fenced | Lost:
+    """End a run as done."""
+    entry = entries.End(run=writer.run, state="done", length=len(text), sha256="x")
+    turn = Turn(id=writer.run, role="assistant", text=text, run=writer.run)
+    return await state.end(writer, count, [entries.encode(entry)], turn)
+
+
+async def kinds(state: Sessions) -> list[str]:
+    """The kinds of all entries of the log."""
+    read = await state.read(S, START)
+    assert isinstance(read, Read)
+    return [type(entries.decode(entry)).__name__.lower() for entry in read.batch.entries]
+
+
+async def test_ids_are_dense_and_their_ms_never_falls(redis_url: str, redis: Any) -> None:
+    """1, 2, 3 …, also where Redis's clock has stepped back since."""
+    async with sessions(redis_url) as state:
+        carry = carried((await said(state)).carry)
+        redis.hset(SessionKeys(S).head, "ms", 99_999_999_999_999)
+        first = await state.append(carry.writer, 0, [delta("run-m1", "a"), delta("run-m1", "b")])
+        assert isinstance(first, Appended)
+        assert (Cursor(99_999_999_999_999, 4), 2) == (first.at, first.after.seq)
+        read = await state.read(S, START)
+        assert isinstance(read, Read)
+        assert [id.seq for id in read.batch.ids] == [1, 2, 3, 4]
+        assert sorted(read.batch.ids) == list(read.batch.ids)
+
+
+async def test_a_repeated_append_is_stored_once(redis_url: str) -> None:
+    """The same count again gives the ids of the first time."""
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer
+        first = await state.append(writer, 0, [delta("run-m1", "a")])
+        assert first == await state.append(writer, 0, [delta("run-m1", "a")])
+        assert await kinds(state) == ["turn", "run", "delta"]
+
+
+@pytest.mark.parametrize("wrong", [{"run": "other"}, {"fence": 99}, {"node": "other"}])
+async def test_only_the_writer_writes(redis_url: str, redis: Any, wrong: dict[str, Any]) -> None:
+    """Run, fence and incarnation are compared, each; a fenced-out producer writes and publishes nothing."""
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer._replace(**wrong)
+        heard = redis.pubsub()
+        heard.subscribe(SessionKeys(S).live)
+        assert heard.get_message(timeout=1) is not None
+        assert Fenced() == await state.append(writer, 0, [delta("run-m1", "a")])
+        assert Fenced() == await end(state, writer, 0)
+        assert Fenced() == await state.renew(writer)
+        assert heard.get_message(timeout=0.05) is None
+        heard.close()
+        assert await kinds(state) == ["turn", "run"]
+
+
+async def test_after_a_tail_was_lost_the_writer_is_told_what_is_known(redis_url: str, redis: Any) -> None:
+    """A failover to a replica that had fewer appends: the count shows it, for append and end."""
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer
+        for count in range(3):
+            await state.append(writer, count, [delta("run-m1", str(count))])
+        redis.hset(SessionKeys(S).head, "count", 1)
+        assert Lost(1) == await state.append(writer, 3, [delta("run-m1", "x")])
+        assert Lost(1) == await end(state, writer, 3)
+
+
+async def test_an_append_and_a_renewal_extend_the_lease(redis_url: str, redis: Any) -> None:
+    """The lease's end is Redis's clock and the lease; the member names session and run."""
+    async with sessions(redis_url, lease_s=6) as state:
+        writer = carried((await said(state)).carry).writer
+        key, member = SessionKeys(S).leases, f"{S.name} run-m1"
+        for step in (state.append(writer, 0, [delta("run-m1", "a")]), state.renew(writer)):
+            redis.zadd(key, {member: 1})
+            await step
+            seconds, micros = redis.time()
+            assert 5.5 <= (redis.zscore(key, member) / 1000) - (seconds + micros / 1e6) <= 6.0
+        await end(state, writer, 1)
+        assert redis.zscore(key, member) is None
+
+
+async def test_the_end_begins_the_next_in_one_step(redis_url: str) -> None:
+    """End, turn in the history, next run: one publish; the question of the next enters the history then."""
+    async with sessions(redis_url) as state:
+        first = carried((await said(state)).carry)
+        assert (await said(state, "m2")).carry is None
+        assert [turn.id for turn in (await state.snapshot(S)).turns] == ["m1"]
+        ended = await end(state, first.writer, 0, "answer")
+        assert isinstance(ended, Ended)
+        following = carried(ended.carry)
+        assert ("run-m2", "m2", first.writer.fence + 1) == (
+            following.writer.run, following.request.turn, following.writer.fence,
+        )  # fmt: skip
+        assert [turn.id for turn in following.turns] == ["m1", "run-m1", "m2"]
+        assert await kinds(state) == ["turn", "run", "turn", "end", "run"]
+
+
+async def test_an_end_whose_answer_was_lost_gives_the_next_run_again(redis_url: str) -> None:
+    """So that a queued turn is never left with nobody; once that run has begun to write, no more."""
+    async with sessions(redis_url) as state:
+        first = carried((await said(state)).carry)
+        await said(state, "m2")
+        once, again = await end(state, first.writer, 0), await end(state, first.writer, 0)
+        assert isinstance(once, Ended)
+        assert isinstance(again, Ended)
+        assert carried(once.carry).writer == carried(again.carry).writer
+        assert once.at == again.at
+        await state.append(carried(once.carry).writer, 0, [delta("run-m2", "x")])
+        third = await end(state, first.writer, 0)
+        assert isinstance(third, Ended)
+        assert third.carry is None
+        assert (await kinds(state)).count("end") == 1
+
+
+async def test_a_say_whose_answer_was_lost_gives_the_run_again(redis_url: str) -> None:
+    """The node that was given the run and did not hear of it is given it with the repeat."""
+    async with sessions(redis_url) as state:
+        first, again = await said(state), await said(state)
+        assert carried(first.carry).writer == carried(again.carry).writer
+        assert (first.duplicate, again.duplicate) == (False, True)
+        assert (first.run, first.at, first.before) == (again.run, again.at, again.before)
+
+
+async def test_the_last_thousand_message_ids_are_remembered(redis_url: str, redis: Any) -> None:
+    """The one that falls out takes its fields along: nothing grows without bound."""
+    async with sessions(redis_url) as state:
+        for index in range(1003):
+            carry = carried((await said(state, f"m{index}")).carry)
+            await end(state, carry.writer, 0)
+        keys = SessionKeys(S)
+        assert (redis.llen(keys.ids), redis.hlen(keys.said)) == (1000, 2000)
+        assert (await said(state, "m1002")).duplicate
+        assert not (await said(state, "m0")).duplicate
+
+
+async def test_the_log_is_trimmed_by_the_end_and_the_boundary_is_a_cursor(redis_url: str, redis: Any) -> None:
+    """To 2,000 entries; the boundary is valid, what lies before it is `trimmed`, what never was is `lost`."""
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer
+        for count in range(21):
+            await state.append(writer, count, [delta("run-m1", "x")] * 100)
+        before = await state.read(S, START)
+        assert isinstance(before, Read)
+        await end(state, writer, 21)
+        assert redis.xlen(SessionKeys(S).log) == 2000
+        trim = Cursor.parse(redis.hget(SessionKeys(S).head, "trim").decode())
+        assert trim.seq == 103
+        read = await state.read(S, trim)
+        assert isinstance(read, Read)
+        assert read.batch.ids[0].seq == 104
+        assert Reset("trimmed") == await state.read(S, before.batch.ids[50])
+        assert Reset("trimmed") == await state.read(S, START)
+        assert Reset("lost") == await state.read(S, Cursor(read.head.ms + 1, read.head.seq))
+        assert Reset("lost") == await state.read(S, Cursor(read.batch.ids[3].ms + 1, 107))
+        assert Reset("expired") == await state.read(S, Cursor(5, 5))
+
+
+async def test_a_read_is_bounded_and_goes_on_where_it_ended(redis_url: str) -> None:
+    """At most 256 entries and 256 KiB, at least one entry."""
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer
+        for count in range(30):
+            await state.append(writer, count, [delta("run-m1", "x" * 16_000)] * (1 if count < 20 else 40))
+        cursor, texts, reads = START, 0, 0
+        while True:
+            read = await state.read(S, cursor)
+            assert isinstance(read, Read)
+            if not read.batch.entries:
+                break
+            assert cursor == read.batch.after
+            assert len(read.batch.entries) <= 256
+            assert sum(map(len, read.batch.entries)) <= 256 * 1024
+            texts += len(read.batch.entries)
+            cursor, reads = read.batch.at, reads + 1
+        assert (422, read.head) == (texts, cursor)
+        assert reads > 20
+
+
+async def test_the_queue_is_bounded(redis_url: str) -> None:
+    """Ten turns wait; the eleventh is refused, also one that interrupts."""
+    async with sessions(redis_url) as state:
+        await said(state)
+        for index in range(10):
+            await said(state, f"q{index}")
+        for how in ("queue", "interrupt"):
+            with pytest.raises(QueueFull):
+                await said(state, "one-more", how)
+
+
+async def test_every_key_of_a_session_has_a_lifetime(redis_url: str, redis: Any) -> None:
+    """All but the index of leases, which holds no more than the runs; and a deleted session leaves nothing."""
+    async with sessions(redis_url, session_s=1000) as state:
+        writer = carried((await said(state)).carry).writer
+        await said(state, "m2")
+        await state.append(writer, 0, [delta("run-m1", "a")])
+        await end(state, writer, 1)
+        await state.rename(S, "A title")
+        for key in redis.scan_iter("*"):
+            if not key.endswith(b":leases"):
+                assert 990_000 < redis.pttl(key) <= 1_000_000, key
+        await state.delete(S)
+        assert redis.keys("*") == []
+
+
+async def test_a_list_of_sessions_has_a_lifetime_and_a_bound(redis_url: str, redis: Any) -> None:
+    """1,000 sessions; the oldest activity falls out."""
+    pipe = Pipe(connector(redis_url))
+    running = asyncio.create_task(pipe.run())
+    users = Users(Scripts(pipe), session_s=1000)
+    for index in range(1005):
+        await users.changed(Session(S.user, f"s{index}"), "here")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    key = redis.keys("*:sessions")[0]
+    assert (redis.zcard(key), redis.zrange(key, 0, 0)[0]) == (1000, b"s5")
+    assert redis.pttl(key) > 0
+
+
+async def test_other_content_and_unknown_runs(redis_url: str) -> None:
+    """Typed errors."""
+    async with sessions(redis_url) as state:
+        await said(state)
+        with pytest.raises(IdReused):
+            await state.say(S, Say(id="m1", text="Other", session="s"), run="r", model="m")
+        with pytest.raises(NotFound):
+            await state.stop(S, "run-nope")
+        with pytest.raises(NotFound):
+            await state.rename(Session(S.user, "never"), "x")
+
+
+async def test_a_stop_flag_comes_back_with_append_and_renewal(redis_url: str) -> None:
+    """And is gone when the next run begins."""
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer
+        await said(state, "m2")
+        assert Renewed(stop=False) == await state.renew(writer)
+        await state.stop(S, "run-m1")
+        assert Renewed(stop=True) == await state.renew(writer)
+        appended = await state.append(writer, 0, [delta("run-m1", "x")])
+        assert isinstance(appended, Appended)
+        assert appended.stop
+        ended = await end(state, writer, 1)
+        assert isinstance(ended, Ended)
+        assert Renewed(stop=False) == await state.renew(carried(ended.carry).writer)
+
+
+async def test_scripts_survive_a_server_that_has_forgotten_them(redis_url: str, redis: Any) -> None:
+    """NOSCRIPT: the text is sent."""
+    async with sessions(redis_url) as state:
+        await said(state)
+        redis.script_flush()
+        assert (await said(state)).duplicate
