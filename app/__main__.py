@@ -46,7 +46,10 @@ async def _serve(settings: Settings) -> None:
     )
     try:
         async with running(settings, model) as node:
-            print(f"chat: node {settings.node} at http://{settings.host}:{settings.port}, model {model.names[0]}")
+            print(
+                f"chat: node {settings.node} at http://{settings.host}:{settings.port}, model {model.names[0]}",
+                flush=True,
+            )
             await serve(node, listener)
     finally:
         await model.close()

@@ -142,8 +142,11 @@ class Transcript:
 
     def _unfoldable(self, entry: Entry) -> bool:
         """Say whether an entry cuts a run back to where this reader cannot know: only a new snapshot helps."""
-        restart = isinstance(entry, entries.Run) and entry.how == "restart"
-        return restart and self.run is not None and self.run.id == entry.run and self.run.settled is None
+        match entry:
+            case entries.Run(run=run, how="restart"):
+                return self.run is not None and self.run.id == run and self.run.settled is None
+            case _:
+                return False
 
     def _restore(self, frame: Frame) -> None:
         self.at, self.awaiting, self.gone = Cursor.parse(frame["at"]), False, False

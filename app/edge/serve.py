@@ -6,6 +6,7 @@ sockets as soon as it is told to stop, so it is told last: after our own drain.
 """
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ def listen(settings: Settings) -> socket.socket:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise SettingError(f"PORT {settings.port} on HOST {settings.host} cannot be taken: {error.strerror}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingError(f"PORT {settings.port} on HOST {settings.host} cannot be taken: {reason}") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
     return listener

@@ -1,0 +1,158 @@
+"""Cursors: two integers joined by `-`; one that names no entry of the log brings a reset and a snapshot."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.core.model import Cursor
+from app.core.protocol import Codec, Frame
+from tests.contract.wire import Wire, both_codecs, refused, wired
+from tests.servers import Script, serving, until
+
+MALFORMED = (
+    "", "-", "0", "1-", "-1", "1-2-3", "a-b", "1-b", "0x1-1", "1.0-1", "1e3-1", "+1-1", "-1-1", "1--1", " 1-1", "1-1 ",
+    "1-1\n", "01-1", "1-01", "1_0-1", "١-١", "１-１", "1\u20131", "$", "+", "(1-1", "9" * 40 + "-1", "1-" + "9" * 40,
+)  # fmt: skip
+SNAPSHOT = {"type", "session", "at", "title", "turns", "more", "queued"}
+
+Place = Callable[[Wire, str], Awaitable[str]]
+
+
+@both_codecs
+async def test_a_malformed_cursor(redis_url: str, model: Script, codec: Codec) -> None:
+    """What is not two integers joined by `-` is a `bad_cursor`, says what was seen, and moves nothing."""
+    async with serving(redis_url, model) as served, wired(served, codec) as wire:
+        at = (await wire.said("m"))["at"]
+        await wire.rest()
+        for cursor in MALFORMED:
+            error = await wire.ask("open", session="s", cursor=cursor)
+            refused(error, "bad_cursor", error["ref"], "integers", repr(cursor)[:30])
+            assert await wire.rest() == []
+        served.site.beat_once()
+        heads = (await wire.find("ping"))["heads"]
+        assert Cursor.parse(heads["s"]) > Cursor.parse(at)
+
+
+async def _follows(wire: Wire, cursor: str, why: str) -> Frame:
+    """Open with a cursor that names nothing: `ok`, `reset`, `snapshot`; the snapshot is returned."""
+    ok = await wire.ok("open", session="s", cursor=cursor)
+    assert await wire.frame() == {"type": "reset", "session": "s", "why": why}
+    snapshot = await wire.frame()
+    assert snapshot["type"] == "snapshot"
+    assert set(snapshot) - {"run"} == SNAPSHOT
+    assert (snapshot["session"], snapshot["at"]) == ("s", ok["at"])
+    assert await wire.rest() == []
+    return snapshot
+
+
+async def _future(wire: Wire, at: str) -> str:
+    return str(Cursor(Cursor.parse(at).ms + 86_400_000, 99))
+
+
+async def _next(wire: Wire, at: str) -> str:
+    ms, seq = Cursor.parse(at)
+    return str(Cursor(ms, seq + 1))
+
+
+async def _same_number(wire: Wire, at: str) -> str:
+    ms, seq = Cursor.parse(at)
+    return str(Cursor(ms + 1, seq))
+
+
+async def _largest(wire: Wire, at: str) -> str:
+    return "9" * 15 + "-" + "9" * 15
+
+
+async def _another_sessions(wire: Wire, at: str) -> str:
+    await until(lambda: True)
+    return str((await wire.said("other", session="other"))["at"])
+
+
+@pytest.mark.parametrize("place", [_future, _next, _same_number, _largest, _another_sessions])
+@both_codecs
+async def test_a_foreign_or_future_cursor(redis_url: str, model: Script, codec: Codec, place: Place) -> None:
+    """It is answered with `reset` and a snapshot, never with a guess."""
+    async with serving(redis_url, model) as served, wired(served, codec) as wire:
+        await wire.said("m", "Hello.")
+        await wire.said("m2", "Again.")
+        at = (await wire.ok("open", session="s"))["at"]
+        cursor = await place(wire, at)
+        await wire.rest()
+        snapshot = await _follows(wire, cursor, "lost")
+        assert at == snapshot["at"]
+        assert [turn["text"] for turn in snapshot["turns"]] == [
+            "Hello.", "You said: Hello.", "Again.", "You said: Again.",
+        ]  # fmt: skip
+
+
+@both_codecs
+async def test_a_cursor_older_than_the_session(redis_url: str, model: Script, codec: Codec) -> None:
+    """A cursor from before the session, or into a session that isn't there, is `expired`."""
+    async with serving(redis_url, model) as served, wired(served, codec) as wire:
+        snapshot = await _follows(wire, "1700000000000-3", "expired")
+        assert (
+            snapshot["at"], snapshot["turns"], snapshot["title"], snapshot["more"], snapshot["queued"],
+        ) == ("0-0", [], "", False, [])  # fmt: skip
+        await wire.said("m")
+        await wire.rest()
+        assert len((await _follows(wire, "1700000000000-3", "expired"))["turns"]) == 2
+
+
+@both_codecs
+async def test_cursors_of_the_log(redis_url: str, model: Script, codec: Codec) -> None:
+    """From any entry of the log, and from `0-0`, comes what follows it, without a hole; at the head, an empty batch."""
+    async with serving(redis_url, model) as served, wired(served, codec) as wire:
+        await wire.said("m1")
+        await wire.said("m2")
+        await wire.rest()
+        whole, places = [], ["0-0"]
+        at = (await wire.ok("open", session="s", cursor="0-0"))["at"]
+        batch = await wire.frame()
+        assert ("batch", "0-0", at) == (batch["type"], batch["after"], batch["at"])
+        whole = batch["entries"]
+        assert [entry["kind"] for entry in whole] == ["turn", "run", "delta", "end"] * 2
+        for number in range(1, len(whole) + 1):
+            async with wired(served, codec) as other:
+                step = await other.ok("open", session="s", cursor=places[-1])
+                batch = await other.frame()
+                assert (at, places[-1], at) == (step["at"], batch["after"], batch["at"])
+                assert whole[number - 1 :] == batch["entries"]
+                assert await other.rest() == []
+            places.append(await _after(wire, places[-1], number))
+        assert at == places[-1]
+        await wire.ok("open", session="s", cursor=at)
+        assert await wire.frame() == {"type": "batch", "session": "s", "after": at, "at": at, "entries": []}
+
+
+async def _after(wire: Wire, cursor: str, number: int) -> str:
+    """The id of the entry `number`: of the ms that the turns tell, the one that the server takes."""
+    turns = (await wire.ok("history", session="s"))["turns"]
+    for ms in {Cursor.parse(turn["at"]).ms + more for turn in turns for more in range(-40, 41)}:
+        if ms >= Cursor.parse(cursor).ms:
+            await wire.ok("open", session="s", cursor=f"{ms}-{number}")
+            if (await wire.frame())["type"] == "batch":
+                return f"{ms}-{number}"
+            await wire.frame()
+    raise AssertionError(f"no entry {number}")
+
+
+@both_codecs
+async def test_a_trimmed_cursor(redis_url: str, model: Script, codec: Codec) -> None:
+    """Past 2,000 entries the log is trimmed at a run's end: older cursors are `trimmed`, newer ones hold."""
+    async with serving(redis_url, model) as served, wired(served, codec) as wire:
+        early = (await wire.said("m1"))["at"]
+        await wire.ok("close", session="s")
+        await wire.send([{"type": "rename", "session": "s", "title": f"{number}"} for number in range(1000)])
+        await wire.rest()
+        middle = (await wire.ok("open", session="s"))["at"]
+        await wire.ok("close", session="s")
+        await wire.send([{"type": "rename", "session": "s", "title": f"{number}"} for number in range(1100)])
+        await wire.rest()
+        await wire.said("m2")
+        await wire.rest()
+        for cursor in ("0-0", early):
+            snapshot = await _follows(wire, cursor, "trimmed")
+            assert [turn["id"] for turn in snapshot["turns"] if turn["role"] == "user"] == ["m1", "m2"]
+        await wire.ok("open", session="s", cursor=middle)
+        batch = await wire.frame()
+        assert ("batch", middle) == (batch["type"], batch["after"])
