@@ -133,8 +133,8 @@ class Node:
 
         self._tasks.create_task(tell())
 
-    async def _ended(self, session: Session) -> None:
-        await self.users.changed(session, "changed")
+    def _ended(self, session: Session) -> None:
+        self._tell(session, "changed")
 
 
 @asynccontextmanager
@@ -144,7 +144,7 @@ async def running(settings: Settings, model: Model) -> AsyncIterator[Node]:
     Raises:
         StateUnavailable: Redis cannot be reached.
     """
-    failure: StateUnavailable | None = None
+    failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         node = Node(settings, model, group)
         loops = [group.create_task(loop()) for loop in (node.pipe.run, node.bus.run, node.compare)]
@@ -152,8 +152,8 @@ async def running(settings: Settings, model: Model) -> AsyncIterator[Node]:
             await node.reach()
             yield node
             await node.drain()
-        except StateUnavailable as error:
-            failure = error  # a group would wrap it in another
+        except Exception as error:
+            failure = error  # carried past the group, which would wrap it
         finally:
             node.runner.abandon()
             for task in loops:

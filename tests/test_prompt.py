@@ -18,9 +18,10 @@ def test_turns_are_shown_oldest_first_after_the_system_message() -> None:
 
 def test_an_answer_without_text_is_left_out() -> None:
     """Upstreams refuse empty messages."""
-    assert [
-        m["content"] for m in messages([turn("user", "one"), turn("assistant", ""), turn("user", "two")])[1:]
-    ] == ["one", "two"]
+    assert [m["content"] for m in messages([turn("user", "one"), turn("assistant", ""), turn("user", "two")])[1:]] == [
+        "one",
+        "two",
+    ]
 
 
 def test_context_is_marked_as_data() -> None:

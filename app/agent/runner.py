@@ -7,7 +7,7 @@ asked again, and whichever answer arrives first begins the run.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from app.agent.llm import Model
@@ -33,7 +33,7 @@ class Runner:
         *,
         node: str,
         pace: Pace,
-        ended: Callable[[Session], Awaitable[None]],
+        ended: Callable[[Session], None],
     ) -> None:
         self._sessions = sessions
         self._model = model
@@ -85,13 +85,12 @@ class Runner:
         following: Carry | None = None
         try:
             following = await run.see_through()
+        except StateUnavailable:
+            log.info("run %s: Redis cannot be written; left to its lease", run.writer.run)
         except Exception:
             log.exception("run %s: dropped; its lease will lapse", run.writer.run)
         finally:
             run.over.set()
             del self._runs[run.writer.run]
         self.carry(following)
-        try:
-            await self._ended(run.writer.session)
-        except StateUnavailable:
-            log.info("run %s: its list could not be told", run.writer.run)
+        self._ended(run.writer.session)

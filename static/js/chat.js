@@ -4,13 +4,13 @@
 // Emits: "change" (a session id), "answered" ({session, turn}), "refused" ({say, error}), "problem" (words).
 
 import { Emitter } from "./emitter.js";
-import { bytesOf, differing } from "./digest.js";
+import { differing } from "./digest.js";
 import { Follows } from "./follows.js";
 import { newId } from "./ids.js";
 import { Says } from "./says.js";
+import { excess, offers } from "./welcome.js";
 
 const HISTORY_TURNS = 50;
-const FRAME_BYTES = 512;
 
 export class Chat extends Emitter {
   #connection;
@@ -25,8 +25,8 @@ export class Chat extends Emitter {
     this.#follows = new Follows(connection);
     this.#follows.on("folded", (folded) => this.#folded(folded));
     this.#follows.on("problem", (words) => this.emit("problem", words));
-    const send = (type, fields) => connection.send(type, fields);
-    this.#says = new Says({ send, storage, find: (id) => this.#follows.get(id)?.session });
+    const find = (id) => this.#follows.get(id)?.session;
+    this.#says = new Says({ send: connection.send.bind(connection), storage, find });
     this.#says.on("change", (id) => this.#changed(id));
     this.#says.on("refused", (refused) => this.emit("refused", refused));
     this.#says.on("resync", (id) => this.#follows.open(id, null));
@@ -51,6 +51,11 @@ export class Chat extends Emitter {
     return this.#follows.get(this.#current)?.transcript.served(run);
   }
 
+  /** Whether the node that serves us offers one of the deeds below: again, carryOn or decide. */
+  can(deed) {
+    return offers(this.#connection.welcome, deed);
+  }
+
   isStopping(run) {
     return this.#stopping.has(run);
   }
@@ -59,15 +64,14 @@ export class Chat extends Emitter {
   show(id, { isFresh }) {
     const before = this.#current;
     this.#current = id;
-    if (before !== id) this.#release(before);
+    this.#release(before);
     this.#follows.follow(id, { isFresh });
     this.#changed(id);
   }
 
   /** Say it in the open session. Return null, or in words why it cannot be said. */
   say(text) {
-    const { text_bytes = 32_768, message_bytes = 65_536 } = this.#connection.welcome?.limits ?? {};
-    const over = Math.max(bytesOf(text) - text_bytes, bytesOf(JSON.stringify(text)) + FRAME_BYTES - message_bytes);
+    const over = excess(this.#connection.welcome, text);
     if (over > 0) return `This is too long by ${over.toLocaleString()} bytes.`;
     if (this.#says.isFull) return "Too many messages are still waiting to be sent.";
     this.#follows.begun(this.#current);
@@ -80,9 +84,8 @@ export class Chat extends Emitter {
     if (this.#stopping.has(run)) return;
     this.#stopping.add(run);
     this.#changed(this.#current);
-    if (await this.#ask("stop", { run })) return;
-    this.#stopping.delete(run);
-    this.#changed(this.#current);
+    const ok = await this.#ask("stop", { run });
+    if (!ok && this.#stopping.delete(run)) this.#changed(this.#current);
   }
 
   /** Settle an approval: allow or deny. */
@@ -90,7 +93,6 @@ export class Chat extends Emitter {
     return this.#ask("answer", { run, call, decision });
   }
 
-  /** Let a held run go on. */
   carryOn(run) {
     return this.#ask("resume", { run });
   }
@@ -104,8 +106,7 @@ export class Chat extends Emitter {
   async earlier() {
     const follow = this.#follows.get(this.#current);
     const before = follow?.session.turns[0]?.id;
-    if (!before) return;
-    const ok = await this.#ask("history", { before, limit: HISTORY_TURNS });
+    const ok = before && (await this.#ask("history", { before, limit: HISTORY_TURNS }));
     if (ok && follow.transcript.prepend(before, ok.turns, ok.more)) this.#changed(follow.session.session);
   }
 
@@ -138,7 +139,7 @@ export class Chat extends Emitter {
   }
 
   #changed(id) {
-    if (id !== this.#current) this.#release(id);
+    this.#release(id);
     this.emit("change", id);
   }
 

@@ -6,7 +6,6 @@
 //   ended  the ends of runs whose text we held, for the check of their SHA-256
 //   over   the runs that have ended, queued ones too
 //   served run id → {node, model, attempt}: who answered
-//   lost   set when the rule cannot be kept and only a snapshot helps
 
 // Exactly what Python's str.split() takes for whitespace (JavaScript's \s has U+FEFF more and six controls less).
 const BLANK = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
@@ -24,6 +23,10 @@ export const NOTHING_KEPT = Object.freeze({ text: 0, reasoning: 0 });
 /** Where a run that came with a snapshot may be cut back to: unknown once it has a settled tool call. */
 export const keptBySnapshot = (run) => (run?.tools?.some(isSettled) ? null : NOTHING_KEPT);
 
+/** Whether an entry cuts its run back to a place that no snapshot told: nothing of its batch can be folded. */
+export const isUnfoldable = (session, { kind, how, run }, { kept }) =>
+  kind === "run" && how === "restart" && session.run?.id === run && kept === null;
+
 const current = (session, entry) => (session.run?.id === entry.run ? session.run : null);
 
 function begin(session, entry, at) {
@@ -33,13 +36,9 @@ function begin(session, entry, at) {
   session.turns.push({ id: waiting.id, role: "user", text: waiting.text, run: waiting.run, at });
 }
 
-function restart(run, aside) {
-  if (!aside.kept) {
-    aside.lost = true;
-    return;
-  }
-  run.text = run.text.slice(0, aside.kept.text);
-  run.reasoning = run.reasoning.slice(0, aside.kept.reasoning);
+function restart(run, { kept }) {
+  run.text = run.text.slice(0, kept.text);
+  run.reasoning = run.reasoning.slice(0, kept.reasoning);
   run.tools = run.tools.filter(isSettled);
   run.asks = [];
 }
@@ -82,8 +81,8 @@ export const FOLD = {
     if (!run) return;
     let tool = run.tools.find(({ call }) => call === entry.call);
     if (!tool) run.tools.push((tool = { call: entry.call }));
-    for (const field of ["name", "arguments", "result", "error"]) if (field in entry) tool[field] = entry[field];
-    if (isSettled(entry)) aside.kept = { text: run.text.length, reasoning: run.reasoning.length };
+    for (const field of ["name", "arguments", "result", "error"]) if (entry[field] != null) tool[field] = entry[field];
+    if (isSettled(tool)) aside.kept = { text: run.text.length, reasoning: run.reasoning.length };
   },
 
   ask(session, entry) {

@@ -9,7 +9,7 @@
 // A turn object is never changed once it is in `turns`, so a view may compare by identity.
 
 import { same } from "./cursor.js";
-import { FOLD, keptBySnapshot } from "./entries.js";
+import { FOLD, isUnfoldable, keptBySnapshot } from "./entries.js";
 
 const PASSED_COUNT = 1024;
 const SERVED_COUNT = 500;
@@ -21,7 +21,7 @@ export const emptySession = (session) => ({
 export class Transcript {
   #passed = new Set();
   #awaitsSnapshot = false;
-  #aside = { kept: null, ended: [], over: [], served: new Map(), lost: false };
+  #aside = { kept: null, ended: [], over: [], served: new Map() };
 
   constructor(session) {
     this.session = emptySession(session);
@@ -68,7 +68,6 @@ export class Transcript {
     Object.assign(this.session, { at, title: title ?? "", more: Boolean(more), gone: false }, copy);
     this.#awaitsSnapshot = false;
     this.#aside.kept = keptBySnapshot(run);
-    this.#aside.lost = false;
     this.#passed.clear();
     if (run) this.#aside.served.set(run.id, { node: run.node, model: run.model, attempt: run.attempt });
     this.#pass(at);
@@ -88,16 +87,16 @@ export class Transcript {
       this.#pass(after);
     }
     if (!same(after, this.session.at)) return same(at, this.session.at) || this.#passed.has(at) ? "ignored" : "behind";
+    if (entries.some((entry) => isUnfoldable(this.session, entry, this.#aside))) return this.#lose();
     for (const entry of entries) {
       if (Object.hasOwn(FOLD, entry.kind)) FOLD[entry.kind](this.session, entry, at, this.#aside);
-      if (this.#aside.lost) return this.#lose();
     }
     this.session.at = at;
     this.#pass(at);
     return "applied";
   }
 
-  // A restart asked for a place that the snapshot did not tell. Without a cursor, `open` brings a new snapshot.
+  // A restart cuts back to a place that the snapshot did not tell. Without a cursor, `open` brings a new snapshot.
   #lose() {
     this.session.at = null;
     this.#awaitsSnapshot = true;

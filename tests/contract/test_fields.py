@@ -98,10 +98,13 @@ async def test_a_field_of_a_wrong_type_is_named(redis_url: str, model: Script, c
 @both_codecs
 async def test_a_resume_of_a_wrong_shape(redis_url: str, model: Script, codec: Codec) -> None:
     """`resume` is an array of maps of `session` and `cursor`, at most as many as may be open."""
-    fine = {"session": "s", "cursor": "0-0"}
+    fine: Frame = {"session": "s", "cursor": "0-0"}
+    shapes: list[list[Any]] = [
+        [7], ["s"], [{}], [{"session": "s"}], [{"cursor": "0-0"}], [fine, fine | {"session": 7}],
+        [fine | {"cursor": 0}], [fine] * 51,
+    ]  # fmt: skip
     async with serving(redis_url, model) as served, wired(served, codec) as wire:
-        for resume in ([7], ["s"], [{}], [{"session": "s"}], [{"cursor": "0-0"}], [fine, fine | {"session": 7}],
-                       [fine | {"cursor": 0}], [fine] * 51):  # fmt: skip
+        for resume in shapes:
             error = await wire.ask("hello", resume=resume)
             refused(error, "bad_frame", error["ref"], "hello", "resume")
             assert await wire.rest() == []

@@ -86,6 +86,11 @@ class Wire:
         assert reply["type"] == "ok", reply
         return reply
 
+    async def hello(self) -> Frame:
+        """Say hello, and return the welcome."""
+        await self.send({"type": "hello", "ref": "hello"})
+        return await self.find("welcome", ref="hello")
+
     async def rest(self) -> list[Frame]:
         """Return all that came, up to the reply to a `ping`: after it the server has nothing more to say by itself."""
         assert (await self.ask("ping"))["type"] == "ok"

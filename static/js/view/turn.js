@@ -19,19 +19,19 @@ export class Turn {
   #work = null;
   #drawn = "";
   #source = null;
-  #isLast = false;
+  #mayAgain = false;
 
   constructor(chat) {
     this.chat = chat;
     this.element = make("li", { className: "turn" }, this.#who, this.#body, this.#note);
   }
 
-  /** Show an item {id, role, state, text, run, …, source, isLast, isOnline}; the same `source` is the same turn. */
+  /** Show an item {id, role, state, text, run, …, source, mayAgain, isOnline}; the same `source` is the same turn. */
   show(item) {
-    const { id, role, state, text, source, isLast } = item;
-    if (source && source === this.#source && isLast === this.#isLast) return;
+    const { id, role, state, text, source, mayAgain } = item;
+    if (source && source === this.#source && mayAgain === this.#mayAgain) return;
     this.#source = source;
-    this.#isLast = isLast;
+    this.#mayAgain = mayAgain;
     Object.assign(this.element.dataset, { id, role, state });
     this.element.setAttribute("aria-busy", String(state === "running"));
     this.#who.textContent = role === "user" ? "You" : "Answer";
@@ -79,13 +79,18 @@ export class Turn {
   }
 
   #action(item) {
-    const { id, role, state, run, isLast } = item;
+    const { id, role, state, run, mayAgain } = item;
     if (role === "user" && state === "queued") return this.#stop(run, "Take it back");
-    if (state === "held" && !item.asks.length) return { name: "Go on", does: () => this.chat.carryOn(run) };
-    if (role !== "assistant" || !isLast || !["failed", "stopped"].includes(state)) return null;
+    if (state === "held") return this.#goOn(item);
+    if (role !== "assistant" || !mayAgain || !["failed", "stopped"].includes(state)) return null;
     const { turns } = this.chat.session;
     const asked = turns.slice(0, turns.findIndex((turn) => turn.id === id)).findLast((turn) => turn.role === "user");
     return asked && { name: "Answer again", does: () => this.chat.again(asked.id) };
+  }
+
+  // A run that waits for an approval goes on when that is settled.
+  #goOn({ run, asks }) {
+    return this.chat.can("carryOn") && !asks.length ? { name: "Go on", does: () => this.chat.carryOn(run) } : null;
   }
 
   #stop(run, name) {

@@ -47,9 +47,10 @@ export class Turns {
     const items = itemsOf(this.chat);
     const last = items.findLast(({ role, state }) => role === "assistant" || state === "sent");
     const keep = new Map();
+    const [mayAgain, isOnline] = [this.chat.can("again"), this.connection.state === "open"];
     for (const item of items) {
       const turn = this.#shown.get(item.id) ?? new Turn(this.chat);
-      turn.show({ ...item, isLast: item === last, isOnline: this.connection.state === "open" });
+      turn.show({ ...item, mayAgain: item === last && mayAgain, isOnline });
       keep.set(item.id, turn);
     }
     this.#shown = keep;

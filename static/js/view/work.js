@@ -33,11 +33,12 @@ export class Work {
       this.#asks.replaceChildren();
       return;
     }
-    const drawn = JSON.stringify([tools, asks]);
+    const open = this.chat.can("decide") ? asks : [];
+    const drawn = JSON.stringify([tools, open]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.#tools.replaceChildren(...tools.map(tool));
-    this.#asks.replaceChildren(...asks.map((ask) => this.#ask(run, ask)));
+    this.#asks.replaceChildren(...open.map((ask) => this.#ask(run, ask)));
   }
 
   #ask(run, { call, name, arguments: given }) {
