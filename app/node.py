@@ -152,7 +152,7 @@ async def running(settings: Settings, model: Model) -> AsyncIterator[Node]:
             await node.reach()
             yield node
             await node.drain()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             failure = error  # carried past the group, which would wrap it
         finally:
             node.runner.abandon()

@@ -138,7 +138,7 @@ async def serving(redis_url: str, model: Model, name: str = "a", **settings: Any
         task = asyncio.create_task(uvicorn_server.serve([listener]))
         await until(lambda: uvicorn_server.started)
         try:
-            yield Served(node, site, port)
+            yield Served(node, site, read.port)
         finally:
             uvicorn_server.should_exit = True
             uvicorn_server.force_exit = True

@@ -31,7 +31,8 @@ from app.core.errors import (
 from app.core.model import Cursor, Session, Turn, User
 from app.core.protocol import MESSAGE_BYTES
 from app.edge.auth import Guests
-from app.live.follow import Restart, tail
+from app.live.follow import Restart
+from app.live.tail import tail
 from app.node import Node
 from app.state.outcomes import Said
 

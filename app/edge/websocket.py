@@ -23,7 +23,7 @@ from app.core.protocol import SESSIONS, Close, Codec, Frame, decode, encode, err
 from app.edge import frames
 from app.edge.commands import execute, restarted
 from app.live.follow import Follower, Restart
-from app.live.room import Shared
+from app.live.room import Shared, Standing
 from app.node import Node
 
 UNDECODABLE: Final = 20
@@ -133,10 +133,10 @@ class Connection:
         """Take a frame that a room hands over."""
         self._push(shared.frame(self._codec))
 
-    def lag(self, follower: Follower) -> None:
-        """Pull this follower when the queue is empty."""
-        id = follower.room.session.id
-        if self._followers.get(id) is follower:
+    def lag(self, standing: Standing) -> None:
+        """Pull this follower, if it is still one, when the queue is empty."""
+        id = standing.room.session.id
+        if (follower := self._followers.get(id)) is standing and follower is not None:
             self._lagging[id] = follower
             self._start()
 

@@ -5,31 +5,11 @@ time: `pull` gives the next batch, from the room's ring or from the log, or a re
 from. Between two pulls a follower is nothing but a cursor.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
-from app.core.entries import Batch
-from app.core.model import Cursor, Session
-from app.live.hub import Hub
-from app.live.room import Room, Shared
+from app.core.model import Cursor
+from app.live.room import Room, Shared, Sink
 from app.state.outcomes import Reset, Snapshot
-
-
-class Sink(Protocol):
-    """Where a follower's frames go: a socket, or a waiting request."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether a frame would go out at once."""
-
-    def deliver(self, shared: Shared) -> None:
-        """Take a frame. Called only when ready."""
-
-    def lag(self, follower: "Follower") -> None:
-        """Pull this follower as soon as there is room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,42 +68,3 @@ class Follower:
         snapshot = await self.room.snapshot(self.turns)
         self.cursor = snapshot.at
         return Restart(reset, snapshot)
-
-
-class _Waiter:
-    """The sink of a request that waits: never ready, so that it pulls."""
-
-    ready = False
-
-    def __init__(self) -> None:
-        self.rung = asyncio.Event()
-
-    def deliver(self, shared: Shared) -> None:
-        """Never called: this sink is never ready."""
-        raise AssertionError("a waiter pulls")
-
-    def lag(self, follower: Follower) -> None:
-        """Wake the request."""
-        self.rung.set()
-
-
-@asynccontextmanager
-async def tail(hub: Hub, session: Session, after: Cursor) -> AsyncIterator[AsyncGenerator[Batch | Restart, None]]:
-    """Follow a session from within a request: an iterator of batches, without end."""
-    room = await hub.join(session)
-    waiter = _Waiter()
-    follower = Follower(room, after, waiter)
-
-    async def pulls() -> AsyncGenerator[Batch | Restart, None]:
-        while True:
-            waiter.rung.clear()
-            while (pulled := await follower.pull()) is not None:
-                yield pulled.batch if isinstance(pulled, Shared) else pulled
-            await waiter.rung.wait()
-
-    follower.begin()
-    try:
-        yield pulls()
-    finally:
-        follower.end()
-        hub.leave(room)

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from app.core.entries import Batch
 from app.core.errors import StateUnavailable
@@ -21,9 +21,6 @@ from app.core.model import Cursor, Session
 from app.core.protocol import Codec, encode_batch
 from app.state.outcomes import Read, Reset, Snapshot
 from app.state.sessions import Sessions
-
-if TYPE_CHECKING:
-    from app.live.follow import Follower
 
 RING_ENTRIES: Final = 256
 RING_BYTES: Final = 64 * 1024
@@ -49,6 +46,28 @@ class Shared:
         return frame
 
 
+class Sink(Protocol):
+    """Where a follower's frames go: a socket, or a waiting request."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a frame would go out at once."""
+
+    def deliver(self, shared: Shared) -> None:
+        """Take a frame. Called only when ready."""
+
+    def lag(self, standing: "Standing") -> None:
+        """Pull this one as soon as there is room."""
+
+
+class Standing(Protocol):
+    """A follower, as its room sees it: where it stands, and where its frames go."""
+
+    room: "Room"
+    cursor: Cursor
+    sink: Sink
+
+
 class Room:
     """This node's followers of one session. Owned by the hub."""
 
@@ -57,7 +76,7 @@ class Room:
     ) -> None:
         self.session = session
         self.head: Cursor | None = None
-        self.followers: set[Follower] = set()
+        self.followers: set[Standing] = set()
         self._sessions = sessions
         self._limit = reads
         self._healed = healed

