@@ -8,11 +8,15 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import platformdirs
+
 from app.state.connect import SCHEMES
 
+DATA: Final = Path()  # stands for the user's data folder
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -33,7 +37,8 @@ class Settings:
     port: int = knob(8000, "port to listen on")
     node: str = knob("", "this node's name, as people see it (default: node-PORT)")
     nodes: tuple[str, ...] = knob((), "comma-separated URLs of all nodes, for clients to go to")
-    redis_url: str = knob("", "redis://, rediss:// or unix:// of a Redis >= 7.0 or Valkey >= 8")
+    data_dir: Path = knob(DATA, "where an embedded state and a local model's server live (default: the data folder)")
+    redis_url: str = knob("", "redis://, rediss:// or unix:// of a Redis >= 7.0 or Valkey >= 8 (default: embedded)")
     openai_base_url: str | None = knob(None, "an OpenAI-compatible upstream, e.g. http://127.0.0.1:11434/v1")
     openai_api_key: str | None = knob(None, "the upstream's key", secret=True)
     model_name: str | None = knob(None, "the model to ask (default: the upstream's first)")
@@ -55,6 +60,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.node:
             object.__setattr__(self, "node", f"node-{self.port}")
+        if self.data_dir == DATA:
+            object.__setattr__(self, "data_dir", platformdirs.user_data_path("chat"))
 
 
 SECRETS: Final = frozenset(f.name for f in fields(Settings) if f.metadata["secret"])
@@ -99,7 +106,7 @@ def _value(name: str, kind: Any, text: str) -> Any:
             if text.lower() not in TRUE + FALSE:
                 raise ValueError
             return text.lower() in TRUE
-        if kind in (int, float):
+        if kind in (int, float, Path):
             return kind(text)
     except ValueError:
         expected = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
@@ -111,18 +118,9 @@ def _value(name: str, kind: Any, text: str) -> Any:
 
 def _check(settings: Settings) -> None:
     """Hold the settings to what makes sense together."""
-    if not settings.redis_url:
-        raise SettingError(
-            "REDIS_URL is not set; expected the Redis that holds the state, e.g. redis://127.0.0.1:6379/0"
-        )
-    if not settings.redis_url.startswith(SCHEMES):
+    if settings.redis_url and not settings.redis_url.startswith(SCHEMES):
         scheme = settings.redis_url.partition("://")[0][:20]
         raise SettingError(f"REDIS_URL begins with {scheme!r}; expected {', '.join(SCHEMES)}")
-    if settings.openai_base_url is None and settings.openai_api_key is None:
-        raise SettingError(
-            "neither OPENAI_BASE_URL nor OPENAI_API_KEY is set; expected an OpenAI-compatible upstream, "
-            "e.g. OPENAI_BASE_URL=http://127.0.0.1:11434/v1"
-        )
     for name, url in (("OPENAI_BASE_URL", settings.openai_base_url), *(("NODES", url) for url in settings.nodes)):
         if url is not None and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).netloc):
             raise SettingError(f"{name} has {url!r}; expected http://HOST or https://HOST")

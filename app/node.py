@@ -35,9 +35,10 @@ log = logging.getLogger(__name__)
 class Node:
     """One node: what it holds is lost without harm at any moment."""
 
-    def __init__(self, settings: Settings, model: Model, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, settings: Settings, model: Model, tasks: asyncio.TaskGroup, *, trial: bool = False) -> None:
         self.settings = settings
         self.model = model
+        self.trial = trial  # the model is for trying out only, and people are told how to connect a real one
         self.incarnation = incarnation()
         self.differing = 0  # texts that readers reported to differ from the log: must stay 0
         self.draining = False
@@ -138,7 +139,7 @@ class Node:
 
 
 @asynccontextmanager
-async def running(settings: Settings, model: Model) -> AsyncIterator[Node]:
+async def running(settings: Settings, model: Model, *, trial: bool = False) -> AsyncIterator[Node]:
     """Run a node: connected on entry, drained on exit.
 
     Raises:
@@ -146,7 +147,7 @@ async def running(settings: Settings, model: Model) -> AsyncIterator[Node]:
     """
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
-        node = Node(settings, model, group)
+        node = Node(settings, model, group, trial=trial)
         loops = [group.create_task(loop()) for loop in (node.pipe.run, node.bus.run, node.compare)]
         try:
             await node.reach()

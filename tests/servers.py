@@ -85,6 +85,7 @@ class Script:
     gate: Callable[[], Any] | None = None
     closed: int = 0
     names: tuple[str, ...] = ("script-1", "script-2")
+    prompt_tokens: int | None = None
 
     async def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
         """Answer as queued."""

@@ -17,8 +17,11 @@ MAY_IMPORT = {
     "client": {"core", "client"},
     "config": {"core", "state"},
     "node": {"core", "state", "live", "agent", "config"},
+    "processes": {"config", "edge"},
+    "start": {"core", "state", "agent", "config", "node", "edge"},
+    "check": {"core", "agent", "config", "start"},
     "edge": {"core", "state", "live", "agent", "config", "node", "edge"},
-    "__main__": {"core", "state", "live", "agent", "config", "node", "edge", "client"},
+    "__main__": {"core", "state", "live", "agent", "config", "node", "edge", "client", "start", "check", "processes"},
     "__init__": set(),
 }
 IMPURE = {"asyncio", "random", "secrets", "time", "datetime", "os", "socket", "logging", "threading", "redis", "uuid"}

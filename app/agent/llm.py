@@ -45,6 +45,10 @@ class Model(Protocol):
     def names(self) -> tuple[str, ...]:
         """The names one may ask for; the first is the default."""
 
+    @property
+    def prompt_tokens(self) -> int | None:
+        """How much it can be shown, beside its answer; None where that is not known to be little."""
+
     def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
         """Answer `messages`, piece by piece.
 
@@ -56,16 +60,36 @@ class Model(Protocol):
 class OpenAIModel:
     """An OpenAI-compatible upstream, reached through the `openai` package."""
 
-    def __init__(self, client: AsyncOpenAI, names: tuple[str, ...], limits: Limits) -> None:
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        names: tuple[str, ...],
+        limits: Limits,
+        *,
+        context_tokens: int | None = None,
+        answer_tokens: int | None = None,
+    ) -> None:
         self._client = client
         self.names = names
         self._limits = limits
+        self.prompt_tokens = context_tokens - (answer_tokens or 0) if context_tokens else None
+        self._answer_tokens = answer_tokens
 
     @classmethod
     async def connect(
-        cls, *, base_url: str | None, api_key: str | None, name: str | None, limits: Limits
+        cls,
+        *,
+        base_url: str | None,
+        api_key: str | None,
+        name: str | None,
+        limits: Limits,
+        context_tokens: int | None = None,
+        answer_tokens: int | None = None,
     ) -> "OpenAIModel":
         """Reach an upstream; without a `name`, ask it for its first model.
+
+        `context_tokens` is what the model can be shown, question and answer together, and `answer_tokens` what of it
+        an answer may take; None where the upstream is not known to be small.
 
         Raises:
             ModelUnavailable: it has no such list, or cannot be reached.
@@ -77,13 +101,18 @@ class OpenAIModel:
             timeout=openai.Timeout(limits.next_s, connect=limits.connect_s, read=max(limits.first_s, limits.next_s)),
         )
         if name is not None:
-            return cls(client, (name,), limits)
+            return cls(client, (name,), limits, context_tokens=context_tokens, answer_tokens=answer_tokens)
         try:
             first = (await client.models.list()).data[0].id
         except (openai.OpenAIError, IndexError) as error:
             await client.close()
             raise ModelUnavailable(f"no model found at {client.base_url}: {error}") from error
-        return cls(client, (first,), limits)
+        return cls(client, (first,), limits, context_tokens=context_tokens, answer_tokens=answer_tokens)
+
+    @property
+    def where(self) -> str:
+        """The upstream's address."""
+        return str(self._client.base_url)
 
     async def close(self) -> None:
         """Close the connections to the upstream."""
@@ -125,5 +154,9 @@ class OpenAIModel:
     async def _begin(self, name: str, messages: list[Message]) -> AsyncStream[ChatCompletionChunk]:
         shown = cast(list[ChatCompletionMessageParam], messages)
         return await self._client.chat.completions.create(
-            model=name, messages=shown, stream=True, stream_options={"include_usage": True}
+            model=name,
+            messages=shown,
+            stream=True,
+            stream_options={"include_usage": True},
+            max_tokens=self._answer_tokens or openai.omit,
         )

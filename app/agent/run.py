@@ -95,9 +95,8 @@ class Run:
         """Read the model to its end."""
         request = self._carry.request
         try:
-            async with aclosing(
-                self._model.stream(request.model, messages(self._carry.turns, request.context))
-            ) as stream:
+            shown = messages(self._carry.turns, request.context, self._model.prompt_tokens)
+            async with aclosing(self._model.stream(request.model, shown)) as stream:
                 async for piece in stream:
                     self._usage = piece.usage or self._usage
                     if piece.text:

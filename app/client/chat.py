@@ -38,6 +38,11 @@ class Chat:
         self._runs: dict[str, str] = {}  # their runs
         self._watching = False
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._link.connected
+
     async def run(self) -> None:
         """Keep a connection until cancelled, or refused for good.
 

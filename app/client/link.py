@@ -60,6 +60,11 @@ class Link:
         self._refs = count(1)
         self._asked: dict[str, asyncio.Future[Frame]] = {}
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._open.is_set()
+
     async def ask(self, frame: Frame) -> Frame:
         """Send a command and return its `ok`.
 

@@ -4,10 +4,16 @@ The model speaks in tokens; the log speaks in deltas. The first text of a run go
 sees it begin; after that, text is gathered for `flush_s` and goes out as one delta (of at most 16 KiB, so that no
 entry is large). Time is an argument: the owner asks `due(now)` how long to wait, and calls `take(now)` then.
 
-A provider may cut a surrogate pair in two; its first half waits here for its second.
+Control characters but tab and line ends become U+FFFD: none belongs into an answer, a terminal obeys them, and JSON
+makes six bytes of each. A provider may cut a surrogate pair in two; its first half waits here for its second.
 """
 
+import re
+from typing import Final
+
 from app.core.entries import TEXT_BYTES
+
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Coalescer:
@@ -29,6 +35,7 @@ class Coalescer:
             text, self._half = text[:-1], text[-1]
         if not text:
             return
+        text = CONTROL.sub("\ufffd", text)
         try:
             size = len(text.encode())
         except UnicodeEncodeError:

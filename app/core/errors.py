@@ -25,7 +25,7 @@ A message says what was seen and what was expected; never an internal detail. A 
 to a client: it is an `end` entry.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 Retry = Literal["no", "now", "later", "sign_in", "resync"]
 
@@ -176,3 +176,12 @@ class Internal(ChatError):
 
     code = "internal"
     retry: Retry = "later"
+
+
+BY_CODE: Final[dict[str, type[ChatError]]] = {
+    kind.code: kind
+    for kind in (
+        BadFrame, BadCursor, TooBig, TooLong, UnknownCommand, Unauthorized, Forbidden, NotFound, IdReused, Busy,
+        QueueFull, RateLimited, Unavailable, ModelUnavailable, ModelTimeout, ContentRefused, Internal,
+    )
+}  # fmt: skip

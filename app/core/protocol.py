@@ -30,6 +30,7 @@ BATCH_BYTES: Final = 256 * 1024
 SNAPSHOT_BYTES: Final = 512 * 1024
 HEARTBEAT_MS: Final = 25_000
 DEPTH: Final = 32
+ESCAPED: Final = bytes(range(0x20)) + b'"\\'
 
 Frame = dict[str, Any]
 
@@ -122,6 +123,12 @@ def batch_frame(session: str, batch: Batch) -> Frame:
     }
 
 
+def json_bytes(encoded: bytes) -> int:
+    """Estimate, never too low, how long the JSON of an encoded entry is: a control character takes six bytes."""
+    plain = encoded.translate(None, ESCAPED)
+    return len(encoded) + 5 * (len(encoded) - len(plain))
+
+
 def error_frame(error: ChatError, ref: Any = None, session: str | None = None) -> Frame:
     """Give an error as the frame that answers `ref`."""
     frame: Frame = {"type": "error", "code": error.code, "message": error.message, "retry": error.retry}
@@ -145,8 +152,11 @@ def _check(value: Any, depth: int) -> None:
                 if not isinstance(key, str):
                     raise BadFrame(f"a key is text, not {_kind(key)}")
                 _check(item, depth - 1)
-        case str() | int() | None:
+        case str() | None:
             return
+        case int():
+            if not -(2**63) <= value < 2**64:
+                raise BadFrame("a whole number fits in 64 bits")
         case float():
             if not math.isfinite(value):
                 raise BadFrame(f"a number is finite, not {value}")

@@ -50,19 +50,19 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        try:
-            self._guests.admit(Headers(scope=scope))
-        except Forbidden as error:
-            await _refuse(error, scope, receive, send)
-            return
 
         async def safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 given = {name.lower() for name, _ in message["headers"]}
                 safe = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
                 message["headers"] = [*message["headers"], *(pair for pair in safe if pair[0] not in given)]
             await send(message)
 
+        try:
+            self._guests.admit(Headers(scope=scope))
+        except Forbidden as error:
+            await _refuse(error, scope, receive, safely)
+            return
         await self._app(scope, receive, safely)
 
 
@@ -82,6 +82,7 @@ class Site:
             Route("/health", api.health),
             Route("/live", api.live),
             Route("/ready", api.ready),
+            WebSocketRoute("/{path:path}", self.nowhere),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
         handlers: dict[type[Exception] | int, Callable[[Request, Exception], Response]] = {
@@ -126,6 +127,12 @@ class Site:
             await connection.run()
         finally:
             self.connections.discard(connection)
+
+    async def nowhere(self, socket: WebSocket) -> None:
+        """Refuse an upgrade anywhere else."""
+        await socket.send_denial_response(
+            problem(NotFound(f"no WebSocket is at {socket.url.path[:80]!r}; it is at /ws"))
+        )
 
     async def page(self, request: Request) -> Response:
         """`GET /`: the chat page. A browser that has no cookie of ours gets one."""

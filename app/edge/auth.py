@@ -34,7 +34,8 @@ class Guests:
 
     def __init__(self, settings: Settings) -> None:
         self._open = settings.allow_guests
-        self._origins = {*settings.allowed_origins, *(url.rstrip("/") for url in settings.nodes)}
+        nodes = map(urlsplit, settings.nodes)
+        self._origins = {*settings.allowed_origins, *(f"{url.scheme}://{url.netloc}" for url in nodes)}
 
     def admit(self, headers: Headers) -> None:
         """Let a request in, whoever it is from.

@@ -44,6 +44,16 @@ class Caller(Protocol):
     async def enter(self, session: Session) -> Follower:
         """Follow a session; a follower that was there before is replaced. Not heard before `Follower.begin`."""
 
+    def admit(self, session: Session) -> None:
+        """Hold the number of open sessions to its bound.
+
+        Raises:
+            RateLimited: one more would be too many.
+        """
+
+    def reported(self, run: str) -> bool:
+        """Note that the client's text of a run differs; say whether it was noted before."""
+
     def follower(self, session: Session) -> Follower | None:
         """The follower of a session, if it is open here."""
 
@@ -100,7 +110,7 @@ async def execute(caller: Caller, node: Node, command: Command) -> None:
 
 async def _hello(caller: Caller, node: Node, hello: Hello) -> None:
     """Greet, then follow again what the client followed: connect and resume in one round trip."""
-    caller.send(frames.welcome(node.settings, caller.user, node.model.names) | replying(hello.ref))
+    caller.send(frames.welcome(node, caller.user) | replying(hello.ref))
     for resume in hello.resume:
         await caller.space()
         try:
@@ -144,6 +154,7 @@ def restarted(caller: Caller, session: Session, restart: Restart) -> None:
 async def _say(caller: Caller, node: Node, say: Say) -> None:
     """Speak. The session is open from then on, from just before what was said."""
     session = Session(caller.user, say.session or say.id)
+    caller.admit(session)
     said = await node.say(session, say)
     if caller.follower(session) is None:
         follower = await caller.enter(session)
@@ -158,13 +169,11 @@ async def _differs(caller: Caller, node: Node, command: Differs) -> None:
     session = Session(caller.user, command.session)
     if not await node.sessions.knows(session, command.run):
         raise NotFound(f"no run {command.run!r} in this session")
-    follower = caller.follower(session)
-    if follower is not None and follower.reported == command.run:
+    if caller.reported(command.run):
         caller.send({"type": "ok"} | replying(command.ref, session.id))
         return
     node.differing += 1
     follower = await caller.enter(session)
-    follower.reported = command.run
     restart = await follower.restart(Reset("differs"))
     caller.send({"type": "ok"} | replying(command.ref, session.id))
     restarted(caller, session, restart)

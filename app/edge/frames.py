@@ -4,20 +4,20 @@ from typing import Any
 
 import msgspec
 
-from app.config import Settings
 from app.core import protocol
 from app.core.model import Turn, User
 from app.core.protocol import Frame
+from app.node import Node
 from app.state.outcomes import Listed, Reset, Snapshot
 
 
-def welcome(settings: Settings, user: User, models: tuple[str, ...]) -> Frame:
+def welcome(node: Node, user: User) -> Frame:
     """Greet a client, and announce what holds here."""
     return {
         "type": "welcome",
         "version": protocol.VERSION,
-        "node": settings.node,
-        "nodes": list(settings.nodes),
+        "node": node.settings.node,
+        "nodes": list(node.settings.nodes),
         "heartbeat_ms": protocol.HEARTBEAT_MS,
         "limits": {
             "message_bytes": protocol.MESSAGE_BYTES,
@@ -26,9 +26,9 @@ def welcome(settings: Settings, user: User, models: tuple[str, ...]) -> Frame:
             "sessions": protocol.SESSIONS,
             "queued": protocol.QUEUED,
         },
-        "features": [],
+        "features": ["trial"] if node.trial else [],
         "user": user.key,
-        "models": list(models),
+        "models": list(node.model.names),
     }
 
 

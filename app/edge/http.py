@@ -18,9 +18,11 @@ from starlette.responses import JSONResponse, Response
 from app.core.commands import Say, command_of
 from app.core.entries import Batch, End, decode
 from app.core.errors import (
+    BY_CODE,
     BadFrame,
     ChatError,
     Forbidden,
+    Internal,
     ModelTimeout,
     ModelUnavailable,
     NotFound,
@@ -102,7 +104,7 @@ class Api:
         body = await body_of(request)
         user = self._chat_user(request, body.pop("user_id", None))
         known = {"session_id": "session", "message": "text", "message_id": "id", "context": "context"}
-        frame = {known[key]: value for key, value in body.items() if key in known}
+        frame = {known[key]: value for key, value in body.items() if key in known and value is not None}
         if frame.get("session") is None:
             raise BadFrame("session_id is missing")
         frame.setdefault("id", secrets.token_urlsafe(12).replace("-", "m").replace("_", "m"))
@@ -119,7 +121,7 @@ class Api:
     async def turns(self, request: Request) -> Response:
         """`POST /api/sessions/{id}/turns`: say, and return at once; the answer is followed elsewhere."""
         user = self._user(request)
-        body = await body_of(request)
+        body = {name: value for name, value in (await body_of(request)).items() if value is not None}
         key = request.headers.get("idempotency-key")
         if key is not None and body.setdefault("id", key) != key:
             raise BadFrame(
@@ -223,4 +225,6 @@ def _failure(turn: Turn) -> ChatError:
     """A failed run's code as an error: 504 for one that timed out, else 502."""
     if turn.code == "model_timeout":
         return ModelTimeout("the answer took too long")
-    return ModelUnavailable("the answer failed", code=turn.code)
+    error = ModelUnavailable("the answer failed", code=turn.code)
+    error.retry = BY_CODE.get(error.code, Internal).retry
+    return error

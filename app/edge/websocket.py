@@ -17,7 +17,7 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.core.commands import Hello, command_of
-from app.core.errors import ChatError, Internal, RateLimited, StateUnavailable, Unauthorized
+from app.core.errors import BadFrame, ChatError, Internal, RateLimited, StateUnavailable, Unauthorized
 from app.core.model import START, Session, User
 from app.core.protocol import SESSIONS, Close, Codec, Frame, decode, encode, error_frame
 from app.edge import frames
@@ -27,6 +27,7 @@ from app.live.room import Shared, Standing
 from app.node import Node
 
 UNDECODABLE: Final = 20
+REPORTED: Final = 256
 HELLO_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
 SLOW_SECONDS: Final = 30.0
@@ -50,6 +51,7 @@ class Connection:
         self._followers: dict[str, Follower] = {}
         self._lagging: dict[str, Follower] = {}
         self._watching = False
+        self._reported: deque[str] = deque(maxlen=REPORTED)
         self._changed: dict[str, None] = {}
         self._queue: deque[Message] = deque()
         self.queued_bytes = 0  # encoded, and not yet with the socket
@@ -64,7 +66,7 @@ class Connection:
         try:
             async with asyncio.timeout(None if self._known else HELLO_SECONDS) as self._life:
                 if self._known:
-                    self.send(frames.welcome(self._node.settings, self.user, self._node.model.names))
+                    self.send(frames.welcome(self._node, self.user))
                 await self._receive()
         except TimeoutError:
             await self._close()
@@ -97,12 +99,22 @@ class Connection:
 
     async def enter(self, session: Session) -> Follower:
         """Follow a session; see `commands.Caller`."""
-        if session.id not in self._followers and len(self._followers) >= SESSIONS:
-            raise RateLimited(f"{SESSIONS} sessions are open; close one first")
+        self.admit(session)
         room = await self._node.hub.join(session)
         self.leave(session)
         follower = self._followers[session.id] = Follower(room, START, self)
         return follower
+
+    def admit(self, session: Session) -> None:
+        """Hold the number of open sessions to its bound; see `commands.Caller`."""
+        if session.id not in self._followers and len(self._followers) >= SESSIONS:
+            raise RateLimited(f"{SESSIONS} sessions are open; close one first")
+
+    def reported(self, run: str) -> bool:
+        """Note a report; see `commands.Caller`."""
+        before = run in self._reported
+        self._reported.append(run)
+        return before
 
     def follower(self, session: Session) -> Follower | None:
         """The follower of a session, if it is open here."""
@@ -169,7 +181,7 @@ class Connection:
             values = decode(message, self._codec)
         except ChatError as error:
             self.send(error_frame(error))
-            self._undecodable += 1
+            self._undecodable += isinstance(error, BadFrame)
             if self._undecodable >= UNDECODABLE:
                 self.end(Close.NOT_OURS)
             return

@@ -23,14 +23,13 @@ class Restart:
 class Follower:
     """One reader's place in one session. Its cursor is moved by its room and by `pull`, never by both at once."""
 
-    __slots__ = ("cursor", "reported", "room", "sink", "turns")
+    __slots__ = ("cursor", "room", "sink", "turns")
 
     def __init__(self, room: Room, cursor: Cursor, sink: Sink, *, turns: int = 50) -> None:
         self.room = room
         self.cursor = cursor
         self.sink = sink
         self.turns = turns
-        self.reported: str | None = None  # the run whose text this reader said differs
 
     def begin(self) -> None:
         """Hear what is new from now on; what was missed meanwhile is lag."""

@@ -11,7 +11,7 @@ from app.core.commands import Say, fingerprint
 from app.core.entries import Batch, Entry
 from app.core.errors import Busy, IdReused, NotFound, QueueFull
 from app.core.model import START, Cursor, Request, Session, Turn, Writer, title_of
-from app.core.protocol import BATCH_BYTES, QUEUED, SNAPSHOT_BYTES
+from app.core.protocol import BATCH_BYTES, FRAME_BYTES, QUEUED, SNAPSHOT_BYTES, json_bytes
 from app.core.transcript import Running
 from app.state.keys import SessionKeys
 from app.state.outcomes import (
@@ -32,6 +32,8 @@ from app.state.script import Scripts
 ENTRIES: Final = 256  # of one read
 LOG_ENTRIES: Final = 2000
 MESSAGE_IDS: Final = 1000
+QUEUE_BYTES: Final = 384 * 1024  # of JSON: a snapshot with them and a whole answer is within a frame's bound
+HEADER_BYTES: Final = 1024
 EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -74,7 +76,7 @@ class Sessions:
             entries.encode(turn), entries.encode(waiting),
             _record(Turn(id="", role="user", text=say.text, run=run)), _pack(request), model, say.when_busy,
             self._node, self._name, self._lease_ms, self._run_ms, self._ttl_ms, QUEUED, self._bounds.turns,
-            MESSAGE_IDS, title_of(say.text), self._window,
+            MESSAGE_IDS, title_of(say.text), self._window, QUEUE_BYTES, len(msgspec.json.encode(say.text)),
         )  # fmt: skip
         match status:
             case b"id_reused":
@@ -82,7 +84,7 @@ class Sessions:
             case b"busy":
                 raise Busy("an answer is under way; expected none, because of when_busy: reject")
             case b"queue_full":
-                raise QueueFull(f"{QUEUED} turns wait already; that is all that may")
+                raise QueueFull(f"as much waits already as may: {QUEUED} turns, or {QUEUE_BYTES} bytes of text")
         was_run, at, before, duplicate, given = rest
         return Said(was_run.decode(), _cursor(before), _cursor(at), bool(duplicate), self._carry(session, given))
 
@@ -167,8 +169,9 @@ class Sessions:
         status, *rest = await self._scripts.run("read", keys.all, str(after), ENTRIES, BATCH_BYTES)
         if status == b"reset":
             return Reset(rest[0].decode())
-        ids = tuple(_cursor(id) for id, _ in rest[1])
-        batch = Batch(after, ids[-1] if ids else after, ids, tuple(fields[1] for _, fields in rest[1]))
+        read = _sendable([(_cursor(id), fields[1]) for id, fields in rest[1]])
+        ids = tuple(id for id, _ in read)
+        batch = Batch(after, ids[-1] if ids else after, ids, tuple(entry for _, entry in read))
         return Read(batch, _cursor(rest[0]))
 
     async def snapshot(self, session: Session, turns: int = 50) -> Snapshot:
@@ -180,7 +183,7 @@ class Sessions:
             for item in (msgpack.unpackb(waiting, raw=True) for waiting in queue)
         )
         run = _running(running) if running else None
-        room = SNAPSHOT_BYTES - sum(len(str(part)) for part in (queued, run))
+        room = SNAPSHOT_BYTES - len(msgspec.json.encode((queued, run)))
         kept = _newest([_turn(line) for line in lines], room)
         return Snapshot(_cursor(at), title.decode(), kept, bool(more) or len(kept) < len(lines), queued, run)
 
@@ -235,6 +238,18 @@ def _member(session: Session, run: str) -> str:
     return f"{session.name} {run}"
 
 
+def _sendable(read: list[tuple[Cursor, bytes]]) -> list[tuple[Cursor, bytes]]:
+    """The first entries whose frame is within its bound in either codec; at least one."""
+    if sum(len(entry) for _, entry in read) * 6 <= FRAME_BYTES - HEADER_BYTES:
+        return read
+    room = FRAME_BYTES - HEADER_BYTES
+    for index, (_, entry) in enumerate(read):
+        room -= json_bytes(entry)
+        if room < 0:
+            return read[: max(1, index)]
+    return read
+
+
 def _pack(value: Any) -> bytes:
     packed: bytes = msgpack.packb(msgspec.to_builtins(value))
     return packed
@@ -251,9 +266,9 @@ def _turn(line: bytes) -> Turn:
 
 
 def _newest(turns: list[Turn], room: int) -> tuple[Turn, ...]:
-    """The newest turns whose text fits in `room` bytes."""
+    """The newest turns whose JSON fits in `room` bytes."""
     for index in range(len(turns) - 1, -1, -1):
-        room -= len(turns[index].text.encode()) + 256
+        room -= len(msgspec.json.encode(turns[index])) + 1
         if room < 0:
             return tuple(turns[index + 1 :])
     return tuple(turns)

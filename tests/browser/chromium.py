@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright, expect
 
 FLAGS: Final = (
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
@@ -22,6 +22,8 @@ REPORT: Final = f"""
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error("{VIOLATION}", event.violatedDirective, event.blockedURI));
 """
+
+expect.set_options(timeout=WAIT_MS)
 
 
 @asynccontextmanager
@@ -90,6 +92,14 @@ class Tab:
         await self.text.fill(text)
         await self.text.press("Enter")
 
+    async def session(self) -> str:
+        """The session that the address names."""
+        return str(await self.page.evaluate("location.hash.slice(1)"))
+
+    async def expect_text(self, number: int, text: str) -> None:
+        """Wait until the answer with this number, from 0, is exactly `text`."""
+        await expect(self.answers.nth(number).locator(".text")).to_have_js_property("textContent", text)
+
     def heard(self, message: ConsoleMessage) -> None:
         """Keep what the console was told, if it is an error."""
         if message.type == "error":
@@ -106,4 +116,5 @@ async def tab(context: BrowserContext, url: str, *, excused: str = r"(?!)") -> A
     await page.goto(url)
     yield opened
     await page.close()
-    assert [] == [fault for fault in opened.faults if not re.search(excused, fault)]
+    faults = [fault for fault in opened.faults if not re.search(excused, fault)]
+    assert not faults, faults

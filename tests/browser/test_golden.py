@@ -11,7 +11,9 @@ from playwright.async_api import Browser
 from tests.browser.chromium import person, tab
 from tests.servers import Script, serving
 
-GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.json"))
+GOLDEN: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parents[1] / "golden").glob("*.json"))
+}
 FOLD = """async (golden) => {
   const { Transcript } = await import("/static/js/transcript.js");
   return golden.map(({ steps, session }) => {
@@ -27,18 +29,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def folded(browser: Browser, redis_of_run: str) -> dict[str, Any]:
     """What a browser makes of all logs, by name, with the module that a node serves."""
-    logs = [json.loads(path.read_text()) for path in GOLDEN]
-    async with serving(redis_of_run, Script()) as node, person(browser) as somebody, tab(somebody, node.http) as page:
-        results: list[Any] = await page.page.evaluate(FOLD, logs)
-    return {path.stem: result for path, result in zip(GOLDEN, results, strict=True)}
+    async with serving(redis_of_run, Script()) as node, person(browser) as somebody, tab(somebody, node.http) as here:
+        results: list[Any] = await here.page.evaluate(FOLD, list(GOLDEN.values()))
+    return dict(zip(GOLDEN, results, strict=True))
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-async def test_a_golden_log_folds_to_its_session_in_the_browser(path: Path, folded: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", GOLDEN)
+async def test_a_golden_log_folds_to_its_session_in_the_browser(name: str, folded: dict[str, Any]) -> None:
     """Each frame has the outcome that the log names, and the fold is the session that it names."""
-    golden: dict[str, Any] = json.loads(path.read_text())
-    assert [step["outcome"] for step in golden["steps"]] == folded[path.stem]["outcomes"]
-    assert golden["session"] == folded[path.stem]["session"]
+    golden = GOLDEN[name]
+    assert [step["outcome"] for step in golden["steps"]] == folded[name]["outcomes"]
+    assert golden["session"] == folded[name]["session"]
 
 
 async def test_what_was_passed_on_one_connection_means_nothing_on_the_next(browser: Browser, redis_url: str) -> None:
@@ -55,6 +56,6 @@ async def test_what_was_passed_on_one_connection_means_nothing_on_the_next(brows
       transcript.connected();
       return [...here, transcript.apply(batch), transcript.session.at];
     }"""
-    async with serving(redis_url, Script()) as node, person(browser) as somebody, tab(somebody, node.http) as page:
-        outcomes = await page.page.evaluate(fold, frames)
-    assert ["applied", "applied", "applied", "ignored", "behind", "7-3"] == outcomes
+    async with serving(redis_url, Script()) as node, person(browser) as somebody, tab(somebody, node.http) as here:
+        outcomes = await here.page.evaluate(fold, frames)
+    assert outcomes == ["applied", "applied", "applied", "ignored", "behind", "7-3"]

@@ -15,13 +15,16 @@ from tests.servers import Script, Served, serving, two, until
 CHAT, TURNS = "/chat", "/api/sessions/s/turns"
 PROBLEM = {"type", "title", "status", "detail", "code", "retry"}
 ADA = {"X-User-Id": "ada"}
+FRESH = httpx.Limits(max_keepalive_connections=0)  # a socket a request: no test leans on another's
 
 
 @asynccontextmanager
 async def asking(served: Served, headers: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client that is the program `ada`, or whoever `headers` say."""
     headers = ADA if headers is None else headers
-    async with httpx.AsyncClient(base_url=served.http, headers=headers, trust_env=False, timeout=20) as client:
+    async with httpx.AsyncClient(
+        base_url=served.http, headers=headers, trust_env=False, timeout=20, limits=FRESH
+    ) as client:
         yield client
 
 

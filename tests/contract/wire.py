@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from app.core.protocol import Codec, Frame
 from tests.servers import Served
 
-SECONDS = 8.0
+SECONDS = 5.0
 RETRIES = {"no", "now", "later", "sign_in", "resync"}
 INSIDE = ("msgspec", "msgpack.", "Traceback", "<class", "Error:", "redis")  # what a stranger has no business to see
 
@@ -43,6 +43,7 @@ class Wire:
         self.socket = socket
         self.codec = codec
         self.inbox: deque[Frame] = deque()
+        self.largest = 0  # bytes of the largest message so far
         self._refs = count(1)
 
     async def raw(self, message: bytes | str) -> None:
@@ -125,6 +126,7 @@ class Wire:
         async with asyncio.timeout(SECONDS):
             message = await self.socket.recv()
         assert isinstance(message, str) is (self.codec is Codec.JSON)
+        self.largest = max(self.largest, len(message.encode() if isinstance(message, str) else message))
         frame: Frame = msgspec.json.decode(message) if isinstance(message, str) else msgpack.unpackb(message)
         return frame
 

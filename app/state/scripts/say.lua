@@ -3,6 +3,7 @@
 -- ARGV  1 channel  2 member of the leases  3 message id  4 fingerprint  5 run  6 `turn` entry  7 the same, queued
 --       8 turn for the history  9 request  10 model  11 queue|interrupt|reject  12 incarnation  13 node's name
 --       14 lease ms  15 run ms  16 session ttl ms  17 max queued  18 max turns  19 max ids  20 title  21 window
+--       22 max bytes queued  23 bytes of this text, as JSON
 -- Returns {'said', run, at, before, duplicate, given?} | {'id_reused'} | {'busy'} | {'queue_full'}
 
 local channel, member, id, print, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -22,8 +23,14 @@ local current = (head('run'))
 if current ~= '' and when_busy == 'reject' then
   return {'busy'}
 end
-if current ~= '' and redis.call('LLEN', QUEUE) >= tonumber(ARGV[17]) then
-  return {'queue_full'}
+if current ~= '' then
+  local queue, bytes = redis.call('LRANGE', QUEUE, 0, -1), tonumber(ARGV[23])
+  for _, waiting in ipairs(queue) do
+    bytes = bytes + cmsgpack.unpack(waiting)[7]
+  end
+  if #queue >= tonumber(ARGV[17]) or bytes > tonumber(ARGV[22]) then
+    return {'queue_full'}
+  end
 end
 
 local before, at, ids
@@ -38,7 +45,7 @@ if current == '' then
   remember(ids[1], id, ARGV[8], tonumber(ARGV[18]))
 else
   before, at = add(channel, {ARGV[7]})
-  local waiting = cmsgpack.pack({id, run, ARGV[10], ARGV[8], ARGV[9], at})
+  local waiting = cmsgpack.pack({id, run, ARGV[10], ARGV[8], ARGV[9], at, tonumber(ARGV[23])})
   if when_busy == 'interrupt' then
     redis.call('LPUSH', QUEUE, waiting)
     redis.call('HSET', HEAD, 'stop', 1)

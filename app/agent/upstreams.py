@@ -1,0 +1,61 @@
+"""Which model answers: what the settings name, else what this machine has.
+
+In this order: `OPENAI_BASE_URL` or `OPENAI_API_KEY`; the local model, where its two packages are installed; an Ollama
+or a llama-server that answers on its usual local port; a responder that says that it is none.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.agent import local, localserver
+from app.agent.llm import Limits, Model, OpenAIModel
+from app.agent.responder import Responder
+
+USUAL: Final = {"Ollama": "http://127.0.0.1:11434/v1", "llama-server": "http://127.0.0.1:8080/v1"}
+ANSWER_TOKENS: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A model, in words for people, and whether it is there for trying out only."""
+
+    model: Model
+    words: str
+    trial: bool = False
+
+
+@asynccontextmanager
+async def chosen(
+    *, base_url: str | None, api_key: str | None, name: str | None, limits: Limits, data: Path
+) -> AsyncIterator[Upstream]:
+    """Choose the model, and have it at hand.
+
+    Raises:
+        ModelUnavailable: the upstream that was named does not answer.
+        NotStarted, OSError: the local model's server does not come up.
+    """
+    async with AsyncExitStack() as stack:
+        if base_url is not None or api_key is not None:
+            model = await OpenAIModel.connect(base_url=base_url, api_key=api_key, name=name, limits=limits)
+            stack.push_async_callback(model.close)
+            yield Upstream(model, f"{model.names[0]} at {model.where}")
+            return
+        if local.installed():
+            url = await stack.enter_async_context(local.served(data))
+            model = await OpenAIModel.connect(
+                base_url=url, api_key=None, name=localserver.NAME, limits=limits,
+                context_tokens=localserver.CONTEXT_TOKENS, answer_tokens=ANSWER_TOKENS,
+            )  # fmt: skip
+            stack.push_async_callback(model.close)
+            yield Upstream(model, f"{localserver.NAME}, a small local model for trying out", trial=True)
+            return
+        for program, url in USUAL.items():
+            if names := await local.listed(url):
+                model = await OpenAIModel.connect(base_url=url, api_key=None, name=name or names[0], limits=limits)
+                stack.push_async_callback(model.close)
+                yield Upstream(model, f"{model.names[0]} of the {program} at {url}")
+                return
+        yield Upstream(Responder(), "none: a demonstration answers", trial=True)

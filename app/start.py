@@ -1,0 +1,76 @@
+"""From settings to a node that serves: its state, its model, its socket, and words about all of them."""
+
+import asyncio
+import socket
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+from app.agent.llm import Limits
+from app.agent.upstreams import Upstream, chosen
+from app.config import SettingError, Settings
+from app.core.errors import ModelUnavailable
+from app.edge.serve import listen, serve
+from app.node import running
+from app.state.child import NotStarted
+from app.state.embedded import NoServer, embedded
+from app.state.fit import Fitness, Unfit, fitness
+
+
+async def start(settings: Settings, *, listener: int | None = None, open_browser: bool = False) -> None:
+    """Serve one node until told to stop; on the socket whose descriptor is `listener`, where given.
+
+    Raises:
+        SettingError: something that it needs is missing or wrong; the message says what to do.
+    """
+    opened = listen(settings) if listener is None else socket.socket(fileno=listener)
+    with opened:
+        async with AsyncExitStack() as stack:
+            url, fit, upstream = await stack.enter_async_context(parts(settings))
+            told = replace(settings, redis_url=url)
+            node = await stack.enter_async_context(running(told, upstream.model, trial=upstream.trial))
+            address = f"http://{settings.host}:{opened.getsockname()[1]}"
+            where = "" if settings.redis_url else f", embedded in {settings.data_dir}"
+            lines = (
+                f"chat: node {settings.node}",
+                f"state {fit.words}{where}",
+                f"model {upstream.words}",
+                f"open  {address}",
+            )
+            print("\n  ".join(lines), flush=True)
+            if open_browser:
+                await asyncio.to_thread(webbrowser.open, address)
+            await serve(node, opened)
+
+
+@asynccontextmanager
+async def parts(settings: Settings) -> AsyncIterator[tuple[str, Fitness, Upstream]]:
+    """Have the state and the model at hand: the state's URL, what was found of it, and the model.
+
+    Raises:
+        SettingError: one of them is not to be had; the message says what to do.
+    """
+    limits = Limits(settings.connect_seconds, settings.first_token_seconds, settings.next_token_seconds)
+    async with AsyncExitStack() as stack:
+        try:
+            url = settings.redis_url or await stack.enter_async_context(embedded(settings.data_dir))
+            fit = await fitness(url)
+            upstream = await stack.enter_async_context(
+                chosen(
+                    base_url=settings.openai_base_url, api_key=settings.openai_api_key, name=settings.model_name,
+                    limits=limits, data=settings.data_dir,
+                )
+            )  # fmt: skip
+        except (Unfit, NoServer) as error:
+            raise SettingError(str(error)) from error
+        except NotStarted as error:
+            raise SettingError(f"a server in DATA_DIR {settings.data_dir} did not start: {error}") from error
+        except ModelUnavailable as error:
+            raise SettingError(
+                f"{error.message}. Set OPENAI_BASE_URL and OPENAI_API_KEY right, or MODEL_NAME"
+            ) from error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise SettingError(f"DATA_DIR {settings.data_dir} cannot be used: {reason}; set another") from error
+        yield url, fit, upstream
