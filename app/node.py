@@ -108,6 +108,8 @@ class Node:
 
     async def drain(self) -> None:
         """Go on with the answers under way, up to `DRAIN_SECONDS`; then leave them to their leases."""
+        if self.draining:
+            return
         self.draining = True
         try:
             async with asyncio.timeout(self.settings.drain_seconds):

@@ -55,7 +55,7 @@ class Runner:
         if carry is None:
             return
         key = (carry.writer.run, carry.writer.fence)
-        if key in self._carried:
+        if key in self._carried or carry.writer.run in self._runs:
             return
         self._carried[key] = None
         if len(self._carried) > REMEMBERED:

@@ -7,14 +7,15 @@ To add one: a class here with the frame's `type` as its tag, its case in `edge.c
 """
 
 import hashlib
-from typing import Annotated, Any, Final, Literal
+import re
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from app.core.errors import BadFrame, TooLong, UnknownCommand
 from app.core.model import Cursor, checked_id
-from app.core.protocol import CONTEXT_BYTES, SESSIONS, TEXT_BYTES, check
+from app.core.protocol import CONTEXT_BYTES, SESSIONS, TEXT_BYTES, check, kind_of
 
 Ref = str | None
 Run = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -170,6 +171,12 @@ COMMANDS: Final[dict[str, type[Command]]] = {
 }  # fmt: skip
 
 
+MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
+TYPE: Final = re.compile(r"`(\w+)(?: \| null)?`")
+WORDS: Final = {"str": "text", "int": "a whole number", "object": "a map", "array": "an array", "bool": "a boolean"}
+STEP: Final = re.compile(r"(\w+)|\[(\d+)\]")
+
+
 def command_of(frame: Any) -> Command:
     """Read a frame as a command.
 
@@ -189,7 +196,7 @@ def command_of(frame: Any) -> Command:
     try:
         return msgspec.convert(fields, COMMANDS[name])
     except msgspec.ValidationError as error:
-        raise _wrong(name, str(error)) from error
+        raise wrong(name, COMMANDS[name], fields, str(error)) from error
 
 
 def check_say(text: str, context: dict[str, Any] | None) -> None:
@@ -213,8 +220,16 @@ def fingerprint(say: Say) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def _wrong(name: str, reason: str) -> BadFrame:
-    """Turn the validator's words into ours: which field, what was seen, what was expected."""
+def wrong(name: str, kind: type[Command], fields: Any, reason: str) -> BadFrame:
+    """Turn the validator's words into the protocol's: which field, what was expected, what was seen."""
     reason, _, path = reason.partition(" - at `$.")
-    field = path.rstrip("`") + ": " if path else ""
-    return BadFrame(f"{name}: {field}{reason}")
+    path, seen = path.rstrip("`"), fields
+    if missing := MISSING.match(reason):
+        return BadFrame(f"{name}: {path + '.' if path else ''}{missing[1]} is missing")
+    for key, index in STEP.findall(path):
+        seen = seen[int(index)] if index else seen.get(key)
+    if reason.startswith("Invalid enum value"):
+        expected = "one of " + ", ".join(get_args(get_type_hints(kind)[path]))
+    else:
+        expected = TYPE.sub(lambda found: WORDS[found[1]], reason.partition(", got ")[0].removeprefix("Expected "))
+    return BadFrame(f"{name}: {path}: expected {expected}, got {kind_of(seen)}: {str(seen)[:80]}")

@@ -197,16 +197,19 @@ def split(concatenated: bytes) -> Iterator[bytes]:
 def merged(entries: Iterable[bytes]) -> list[dict[str, Any]]:
     """Decode entries for a reader who catches up: neighbouring text of one run becomes one entry."""
     out: list[dict[str, Any]] = []
+    texts: list[str] = []  # of the last of `out`, while it is text
+    last: tuple[str, str] | None = None
     for data in entries:
         entry: dict[str, Any] = msgpack.unpackb(data)
-        last = out[-1] if out else None
-        if (
-            last is not None
-            and entry.get("kind") in ("delta", "reasoning")
-            and last.get("kind") == entry["kind"]
-            and last.get("run") == entry.get("run")
-        ):
-            last["text"] += entry["text"]
-        else:
-            out.append(entry)
+        kind = entry["kind"]
+        this = (kind, entry["run"]) if kind in ("delta", "reasoning") else None
+        if this is not None and this == last:
+            texts.append(entry["text"])
+            continue
+        if last is not None:
+            out[-1]["text"] = "".join(texts)
+        out.append(entry)
+        last, texts = this, [entry["text"]] if this else []
+    if last is not None:
+        out[-1]["text"] = "".join(texts)
     return out

@@ -32,6 +32,8 @@ HEARTBEAT_MS: Final = 25_000
 DEPTH: Final = 32
 ESCAPED: Final = bytes(range(0x20)) + b'"\\'
 
+NOT_DECODED: Final = (ValueError, RecursionError, msgspec.MsgspecError, msgpack.exceptions.UnpackException)
+
 Frame = dict[str, Any]
 
 
@@ -45,6 +47,8 @@ class Codec(StrEnum):
 class Close:
     """Close codes. 4000–4499 and 1001, 1006, 1011–1013: come back with your cursors. 4500–4999: do not."""
 
+    GONE = 1001
+    BROKEN = 1011
     SIGN_IN = 4001
     NO_HELLO = 4002
     TOO_SLOW = 4008
@@ -72,13 +76,19 @@ def decode(message: bytes | str, codec: Codec) -> list[Any]:
         raise BadFrame(f"a {kind} message; {codec.value} was agreed on")
     try:
         value = msgpack.unpackb(message) if codec is Codec.MSGPACK else msgspec.json.decode(message)
-    except (ValueError, RecursionError, msgspec.MsgspecError, msgpack.exceptions.UnpackException) as error:
-        reason = str(error) or "nested too deep"
-        raise BadFrame(f"not {codec.value.removeprefix('chat.v1.')}: {reason[:120]}") from error
+    except NOT_DECODED as error:
+        raise not_decoded(codec.value.removeprefix("chat.v1."), error) from error
     frames = value if isinstance(value, list) else [value]
     if not frames:
         raise BadFrame("an empty array; expected a frame or an array of frames")
     return frames
+
+
+def not_decoded(what: str, error: Exception) -> BadFrame:
+    """Say why bytes are not what they should be."""
+    if isinstance(error, RecursionError | msgpack.exceptions.StackError):
+        return BadFrame(f"not {what} that is read: nested too deep; at most {DEPTH} levels are")
+    return BadFrame(f"not {what}: {str(error)[:120] or 'malformed'}")
 
 
 def check(frame: Any) -> None:
@@ -88,7 +98,7 @@ def check(frame: Any) -> None:
         BadFrame: not a map, nested too deep, or with a value that the other codec could not say.
     """
     if not isinstance(frame, dict):
-        raise BadFrame(f"a frame is a map with a 'type', not {_kind(frame)}")
+        raise BadFrame(f"a frame is a map with a 'type', not {kind_of(frame)}")
     _check(frame, DEPTH)
 
 
@@ -150,7 +160,7 @@ def _check(value: Any, depth: int) -> None:
         case Mapping():
             for key, item in value.items():
                 if not isinstance(key, str):
-                    raise BadFrame(f"a key is text, not {_kind(key)}")
+                    raise BadFrame(f"a key is text, not {kind_of(key)}")
                 _check(item, depth - 1)
         case str() | None:
             return
@@ -164,10 +174,10 @@ def _check(value: Any, depth: int) -> None:
             for item in value:
                 _check(item, depth - 1)
         case _:
-            raise BadFrame(f"expected text, number, boolean, null, array or map, not {_kind(value)}")
+            raise BadFrame(f"expected text, number, boolean, null, array or map, not {kind_of(value)}")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """Name a value's type in the protocol's words, not Python's."""
     names = {str: "text", bytes: "bytes", list: "an array", dict: "a map", bool: "a boolean", type(None): "null"}
     if isinstance(value, int | float) and not isinstance(value, bool):

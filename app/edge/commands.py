@@ -174,7 +174,11 @@ async def _differs(caller: Caller, node: Node, command: Differs) -> None:
         return
     node.differing += 1
     follower = await caller.enter(session)
-    restart = await follower.restart(Reset("differs"))
+    try:
+        restart = await follower.restart(Reset("differs"))
+    except BaseException:
+        caller.leave(session)
+        raise
     caller.send({"type": "ok"} | replying(command.ref, session.id))
     restarted(caller, session, restart)
     follower.begin()

@@ -31,7 +31,7 @@ from app.core.errors import (
     Unauthorized,
 )
 from app.core.model import Cursor, Session, Turn, User
-from app.core.protocol import MESSAGE_BYTES
+from app.core.protocol import MESSAGE_BYTES, NOT_DECODED, kind_of, not_decoded
 from app.edge.auth import Guests
 from app.live.follow import Restart
 from app.live.tail import tail
@@ -79,8 +79,8 @@ async def body_of(request: Request) -> dict[str, Any]:
             raise TooBig(f"a body of more than {MESSAGE_BYTES} bytes; at most that much is read")
     try:
         body = msgspec.json.decode(bytes(data))
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise BadFrame(f"not JSON: {str(error)[:120]}") from error
+    except NOT_DECODED as error:
+        raise not_decoded("JSON", error) from error
     if not isinstance(body, dict):
         raise BadFrame("the body is an object")
     return body
@@ -105,8 +105,10 @@ class Api:
         user = self._chat_user(request, body.pop("user_id", None))
         known = {"session_id": "session", "message": "text", "message_id": "id", "context": "context"}
         frame = {known[key]: value for key, value in body.items() if key in known and value is not None}
-        if frame.get("session") is None:
-            raise BadFrame("session_id is missing")
+        for name in ("session_id", "message"):
+            if not isinstance(body.get(name), str):
+                seen = f"got {kind_of(body[name])}" if body.get(name) is not None else "it is missing"
+                raise BadFrame(f"{name}: expected text, {seen}")
         frame.setdefault("id", secrets.token_urlsafe(12).replace("-", "m").replace("_", "m"))
         say = _say(frame)
         session = Session(user, str(say.session))
@@ -180,9 +182,11 @@ class Api:
                     if isinstance(pulled, Restart):
                         return await self._answer(session, run)
                     if _ends(run, pulled):
-                        stopped = Turn(run, "assistant", "", run, at=str(pulled.at), state="stopped")
-                        return await self._answer(session, run) or stopped  # a queued one leaves no turn
-        return next((turn for turn in reversed(state.turns) if turn.id == run), None)
+                        return await self._answer(session, run)
+        turn = next((turn for turn in reversed(state.turns) if turn.id == run), None)
+        if turn is None and await self._node.sessions.stopped_in_queue(session, run):
+            return Turn(run, "assistant", "", run, at=str(state.at), state="stopped")
+        return turn
 
     async def _redis(self) -> bool:
         try:

@@ -48,6 +48,7 @@ def listen(settings: Settings) -> socket.socket:
         raise SettingError(f"PORT {settings.port} on HOST {settings.host} cannot be taken: {reason}") from error
     listener.set_inheritable(True)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only where proto is given; uvloop does
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
     return listener
 

@@ -2,11 +2,8 @@
 
 A connection remembers who it is and which sessions it follows, and nothing else that it could not lose.
 
-What goes out is one short queue of frames (replies, and what rooms hand over while the socket keeps up) and a set
-of followers that lag. A task sends: first the queue, then it pulls the laggards, one batch at a time; it ends when
-there is nothing to send, so an idle socket costs no task. While it works the connection is not ready, and rooms let
-its followers lag: a slow socket holds at most its queue, one batch, and the kernel's buffer. The next command is
-read only when the queue is short.
+Commands are read one at a time, and the next only when the queue of what goes out is short. Followers that lag, and
+changes of one's list, are owed: the outbox pulls them, one at a time, when it has nothing else to send.
 """
 
 import asyncio
@@ -19,24 +16,22 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.core.commands import Hello, command_of
 from app.core.errors import BadFrame, ChatError, Internal, RateLimited, StateUnavailable, Unauthorized
 from app.core.model import START, Session, User
-from app.core.protocol import SESSIONS, Close, Codec, Frame, decode, encode, error_frame
+from app.core.protocol import SESSIONS, Close, Codec, Frame, decode, error_frame
 from app.edge import frames
 from app.edge.commands import execute, restarted
+from app.edge.outbox import Outbox
 from app.live.follow import Follower, Restart
 from app.live.room import Shared, Standing
 from app.node import Node
 
 UNDECODABLE: Final = 20
 REPORTED: Final = 256
+BURST: Final = 64
 HELLO_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
-SLOW_SECONDS: Final = 30.0
 AGAIN_SECONDS: Final = 1.0
-QUEUE_BYTES: Final = 1024 * 1024
 
 log = logging.getLogger(__name__)
-
-Message = bytes | str
 
 
 class Connection:
@@ -53,12 +48,10 @@ class Connection:
         self._watching = False
         self._reported: deque[str] = deque(maxlen=REPORTED)
         self._changed: dict[str, None] = {}
-        self._queue: deque[Message] = deque()
-        self.queued_bytes = 0  # encoded, and not yet with the socket
-        self._short = asyncio.Event()
-        self._sender: asyncio.Task[None] | None = None
+        self.outbox = Outbox(socket, codec, owed=self._owed, pull=self._pull, failed=self.end)
         self._undecodable = 0
         self._code = Close.NO_HELLO
+        self._ending = False
         self._life: asyncio.Timeout
 
     async def run(self) -> None:
@@ -73,29 +66,28 @@ class Connection:
         except WebSocketDisconnect:
             pass
         finally:
+            self._ending = True
             for session in [follower.room.session for follower in self._followers.values()]:
                 self.leave(session)
             if self._watching:
                 self._node.hub.unwatch(self.user, self)
-            if self._sender is not None:
-                self._sender.cancel()
+            self.outbox.stop()
 
     def end(self, code: int) -> None:
         """Have the socket closed with `code`, after what is queued."""
-        self._code = code
-        self._life.reschedule(asyncio.get_running_loop().time())
+        if not self._ending:
+            self._ending, self._code = True, code
+            self._life.reschedule(asyncio.get_running_loop().time())
 
     # What commands ask of a caller
 
     def send(self, frame: Frame) -> None:
         """Queue a frame."""
-        self._push(encode(frame, self._codec))
+        self.outbox.send(frame)
 
     async def space(self) -> None:
         """Return when the queue of frames is short."""
-        while self.queued_bytes > QUEUE_BYTES:
-            self._short.clear()
-            await self._short.wait()
+        await self.outbox.space()
 
     async def enter(self, session: Session) -> Follower:
         """Follow a session; see `commands.Caller`."""
@@ -139,23 +131,23 @@ class Connection:
     @property
     def ready(self) -> bool:
         """Whether a frame would go out at once."""
-        return self._sender is None
+        return self.outbox.idle
 
     def deliver(self, shared: Shared) -> None:
         """Take a frame that a room hands over."""
-        self._push(shared.frame(self._codec))
+        self.outbox.push(shared.frame(self._codec))
 
     def lag(self, standing: Standing) -> None:
         """Pull this follower, if it is still one, when the queue is empty."""
         id = standing.room.session.id
         if (follower := self._followers.get(id)) is standing and follower is not None:
             self._lagging[id] = follower
-            self._start()
+            self.outbox.wake()
 
     def changed(self, session: str) -> None:
         """Tell of a session of the list when the queue is empty."""
         self._changed[session] = None
-        self._start()
+        self.outbox.wake()
 
     def beat(self) -> None:
         """Send a heartbeat: of each session the cursor up to which entries are on this socket, or before this frame
@@ -176,7 +168,7 @@ class Connection:
             await self._take(text if text is not None else data or b"")
             await self.space()
 
-    async def _take(self, message: Message) -> None:
+    async def _take(self, message: bytes | str) -> None:
         try:
             values = decode(message, self._codec)
         except ChatError as error:
@@ -186,9 +178,11 @@ class Connection:
                 self.end(Close.NOT_OURS)
             return
         self._undecodable = 0
-        for value in values:
+        for index, value in enumerate(values):
             await self.space()
             await self._answer(value)
+            if index % BURST == BURST - 1:
+                await asyncio.sleep(0)  # others have their turn, too
 
     async def _answer(self, value: object) -> None:
         ref = value.get("ref") if isinstance(value, dict) else None
@@ -211,46 +205,18 @@ class Connection:
 
     async def _close(self) -> None:
         """Send what is queued, and the code; a socket that takes neither is dropped."""
+        self._ending = True
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                if self._sender is not None:
-                    await asyncio.wait([self._sender])
+                await self.outbox.sent()
                 await self._socket.close(self._code)
         except (TimeoutError, WebSocketDisconnect, RuntimeError):
             log.info("a socket was dropped without a close frame")
 
-    # Out
+    # What the outbox asks for
 
-    def _push(self, message: Message) -> None:
-        self._queue.append(message)
-        self.queued_bytes += len(message)
-        self._start()
-
-    def _start(self) -> None:
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_all())
-
-    async def _send_all(self) -> None:
-        """Send until there is nothing to send."""
-        try:
-            while self._queue or self._lagging or self._changed:
-                if not self._queue:
-                    await self._pull()
-                    continue
-                message = self._queue.popleft()
-                self.queued_bytes -= len(message)
-                self._short.set()
-                async with asyncio.timeout(SLOW_SECONDS):
-                    if isinstance(message, str):
-                        await self._socket.send_text(message)
-                    else:
-                        await self._socket.send_bytes(message)
-        except TimeoutError:
-            self.end(Close.TOO_SLOW)
-        except WebSocketDisconnect:
-            pass  # `_receive` hears of it, too
-        else:
-            self._sender = None
+    def _owed(self) -> bool:
+        return bool(self._lagging or self._changed)
 
     async def _pull(self) -> None:
         """Queue what one laggard, or one change of the list, brings."""

@@ -9,8 +9,10 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
+from msgpack.exceptions import UnpackException
+
 from app.core.entries import Batch, split
-from app.core.errors import StateUnavailable
+from app.core.errors import ChatError, StateUnavailable
 from app.core.model import Cursor, Session, User
 from app.live.room import Room
 from app.state.bus import Bus
@@ -18,6 +20,7 @@ from app.state.keys import SessionKeys, user_live
 from app.state.sessions import Sessions
 
 READS: Final = 32
+COMPARED: Final = 256
 SUBSCRIBE_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)
@@ -103,7 +106,11 @@ class Hub:
     def heard(self, channel: str, data: bytes) -> None:
         """Hand what was published to its room, or to who watches the list."""
         if (room := self._rooms.get(channel)) is not None:
-            room.push(_batch(data))
+            try:
+                room.push(_batch(data))
+            except (ValueError, ChatError, UnpackException):
+                log.warning("%s: heard what is no batch", channel)
+                room.look()
         for watcher in self._watchers.get(channel, ()):
             watcher.changed(data.decode())
 
@@ -115,13 +122,15 @@ class Hub:
     async def compare(self) -> None:
         """Have every room whose head is not the log's look into it: the heartbeat's check for a lost publish."""
         rooms = list(self._rooms.values())
-        try:
-            heads = await asyncio.gather(*(self._sessions.head(room.session) for room in rooms))
-        except StateUnavailable:
-            return  # the reconnect compares
-        for room, head in zip(rooms, heads, strict=True):
-            if room.head is not None and room.head != head:
-                room.look()
+        for start in range(0, len(rooms), COMPARED):
+            some = rooms[start : start + COMPARED]
+            try:
+                heads = await asyncio.gather(*(self._sessions.head(room.session) for room in some))
+            except StateUnavailable:
+                return  # the reconnect compares
+            for room, head in zip(some, heads, strict=True):
+                if room.head is not None and room.head != head:
+                    room.look()
 
     async def _subscribe(self, channel: str) -> None:
         try:

@@ -10,10 +10,9 @@ already is dropped. Whatever else does not follow the head means that the room i
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from app.core.entries import Batch
 from app.core.errors import StateUnavailable
@@ -24,8 +23,10 @@ from app.state.sessions import Sessions
 
 RING_ENTRIES: Final = 256
 RING_BYTES: Final = 64 * 1024
+AGAIN_SECONDS: Final = 1.0
 
-log = logging.getLogger(__name__)
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Shared:
@@ -84,7 +85,9 @@ class Room:
         self._entries = self._bytes = 0
         self._shared: dict[Cursor, Shared] = {}
         self._reads: dict[Cursor, asyncio.Task[Read | Reset]] = {}
+        self._snapshots: dict[int, asyncio.Task[Snapshot]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
         self._behind = False
 
     def push(self, batch: Batch) -> None:
@@ -132,17 +135,20 @@ class Room:
         task = self._reads.get(cursor)
         if task is None:
             task = self._reads[cursor] = asyncio.create_task(self._read(cursor))
-            task.add_done_callback(lambda done: self._forget(cursor, done))
+            task.add_done_callback(lambda done: _forget(self._reads, cursor, done))
         return await asyncio.shield(task)
 
     async def snapshot(self, turns: int) -> Snapshot:
-        """Read the session as it stands.
+        """Read the session as it stands: once for all who ask meanwhile.
 
         Raises:
             StateUnavailable
         """
-        async with self._limit:
-            return await self._sessions.snapshot(self.session, turns)
+        task = self._snapshots.get(turns)
+        if task is None:
+            task = self._snapshots[turns] = asyncio.create_task(self._snapshot(turns))
+            task.add_done_callback(lambda done: _forget(self._snapshots, turns, done))
+        return await asyncio.shield(task)
 
     def look(self) -> None:
         """Compare with the log, now or again: something may have been missed."""
@@ -166,9 +172,11 @@ class Room:
 
     def close(self) -> None:
         """Drop the room: its last follower has left."""
-        for task in (self._looking, *self._reads.values()):
-            if task is not None:
-                task.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._later is not None:
+            self._later.cancel()
+        # Reads that somebody waits for are bounded, and run out by themselves.
 
     def _keep(self, batch: Batch) -> None:
         self.head = batch.at
@@ -190,19 +198,20 @@ class Room:
             rest = outcome.batch.following(self.head)
             if rest is not None and rest.entries:
                 self.push(rest)
+            if self.head == outcome.batch.at != outcome.head:
+                self.look()  # this read was bounded, and there is more
         return outcome
 
-    def _forget(self, cursor: Cursor, done: asyncio.Task[Read | Reset]) -> None:
-        self._reads.pop(cursor, None)
-        if not done.cancelled():
-            done.exception()  # whoever waited has been told
+    async def _snapshot(self, turns: int) -> Snapshot:
+        async with self._limit:
+            return await self._sessions.snapshot(self.session, turns)
 
     async def _catch_up(self) -> None:
         """Read what follows the head until the log has no more, or the head turns out not to be in it."""
         try:
             while self._behind and self.head is not None:
                 self._behind = False
-                outcome = await self.read(self.head)
+                outcome = await self._read(self.head)  # its own: one under way may have begun before the gap
                 if isinstance(outcome, Reset):
                     self.head = None
                     self._ring.clear()
@@ -213,6 +222,13 @@ class Room:
                     self._behind = self._behind or outcome.batch.at != outcome.head
             self.wake()
         except StateUnavailable:
-            log.info("%s: the log cannot be read; a reconnect or the heartbeat looks again", self.session.id)
+            self._later = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.look)
         finally:
             self._looking = None
+
+
+def _forget(tasks: dict[K, asyncio.Task[V]], key: K, done: asyncio.Task[V]) -> None:
+    """Drop a shared task that is done; whoever waited for it has been told."""
+    tasks.pop(key, None)
+    if not done.cancelled():
+        done.exception()

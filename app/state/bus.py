@@ -45,7 +45,7 @@ class Bus:
     @property
     def confirmed(self) -> bool:
         """Whether every wanted channel is confirmed on a connection that stands."""
-        return self._connected and all(done.done() for done in self._wanted.values())
+        return self._connected and not self._asked
 
     @property
     def channels(self) -> tuple[str, ...]:

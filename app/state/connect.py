@@ -67,7 +67,8 @@ class Pipe:
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._connection: AbstractConnection | None = None
-        self._outgoing: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._packer = connect()  # never connected: it knows how to write commands
+        self._outgoing: dict[asyncio.Future[Any], list[bytes]] = {}
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._wanted = asyncio.Event()
         self._broken = asyncio.Event()
@@ -89,7 +90,7 @@ class Pipe:
         if len(self._outgoing) + len(self._waiting) >= WAITING:
             raise StateUnavailable("too many commands wait for Redis", after_ms=1000)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._outgoing.append((command, answer))
+        self._outgoing[answer] = self._packer.pack_command(*command)
         self._wanted.set()
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
@@ -97,6 +98,8 @@ class Pipe:
         except TimeoutError as error:
             self._broken.set()
             raise NoAnswer(f"no answer within {COMMAND_SECONDS} s") from error
+        finally:
+            self._outgoing.pop(answer, None)
 
     async def run(self) -> None:
         """Keep the connection and carry commands over it, until cancelled."""
@@ -137,12 +140,10 @@ class Pipe:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            calls = [(command, answer) for command, answer in self._outgoing if not answer.done()]
-            self._outgoing.clear()
-            if calls:
-                self._waiting.extend(answer for _, answer in calls)
-                packed = connection.pack_commands(command for command, _ in calls)
-                await connection.send_packed_command(packed, check_health=False)
+            calls, self._outgoing = self._outgoing, {}
+            self._waiting.extend(calls)
+            packed = [part for parts in calls.values() for part in parts]
+            await connection.send_packed_command(packed, check_health=False)
 
     async def _read(self, connection: AbstractConnection) -> None:
         while True:

@@ -8,7 +8,7 @@ import msgspec
 
 from app.core import entries
 from app.core.commands import Say, fingerprint
-from app.core.entries import Batch, Entry
+from app.core.entries import Batch
 from app.core.errors import Busy, IdReused, NotFound, QueueFull
 from app.core.model import START, Cursor, Request, Session, Turn, Writer, title_of
 from app.core.protocol import BATCH_BYTES, FRAME_BYTES, QUEUED, SNAPSHOT_BYTES, json_bytes
@@ -197,7 +197,9 @@ class Sessions:
         status, *rest = await self._scripts.run("history", keys.all, before or "", limit, SNAPSHOT_BYTES)
         if status == b"not_found":
             raise NotFound(f"no turn {before!r} in this session's history")
-        return Page(tuple(_turn(line) for line in rest[0]), bool(rest[1]))
+        turns = [_turn(line) for line in rest[0]]
+        kept = _newest(turns, SNAPSHOT_BYTES)
+        return Page(kept, bool(rest[1]) or len(kept) < len(turns))
 
     async def ping(self) -> None:
         """Ask whether Redis answers.
@@ -210,6 +212,11 @@ class Sessions:
     async def knows(self, session: Session, run: str) -> bool:
         """Say whether a session has, or remembers, a run."""
         return bool(await self._scripts.command("knows", ("HEXISTS", SessionKeys(session).said, f"r:{run}")))
+
+    async def stopped_in_queue(self, session: Session, run: str) -> bool:
+        """Say whether a run was stopped before it began, and so has left no turn."""
+        noted = await self._scripts.command("stopped", ("HGET", SessionKeys(session).said, f"r:{run}"))
+        return bool(noted == b"stopped")
 
     async def head(self, session: Session) -> Cursor:
         """Read a session's head; `0-0` for one that isn't there."""
@@ -278,12 +285,10 @@ def _running(running: list[Any]) -> dict[str, Any] | None:
     """Fold the entries of the current run, from its beginning, to a run as a snapshot shows it."""
     run, log = running[0].decode(), running[1]
     folded: Running | None = None
-    for _, fields in log:
-        entry: Entry | None = entries.decode(fields[1])
-        if getattr(entry, "run", None) != run or isinstance(entry, entries.Turn) or entry is None:
-            continue
+    for fields in entries.merged(fields[1] for _, fields in log):
+        entry = entries.entry_of(fields) if fields.get("run") == run else None
         if folded is None and isinstance(entry, entries.Run):
             folded = Running(run, entry.turn)
-        if folded is not None:
+        if folded is not None and entry is not None:
             folded.apply(entry)
     return folded.wire() if folded else None

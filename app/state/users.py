@@ -10,7 +10,8 @@ from app.state.outcomes import Listed
 from app.state.script import Scripts
 
 SESSIONS: Final = 1000
-SEARCHED: Final = 500
+SEARCHED: Final = 500  # of a list, from where a page begins
+READ: Final = 101
 
 
 class Users:
@@ -48,9 +49,11 @@ class Users:
             if rank is None:
                 raise NotFound(f"no session {before!r} in this list")
             first = rank + 1
-        count = SEARCHED if query else limit + 1
-        ids = await self._scripts.command("range", ("ZREVRANGE", key, first, first + count - 1))
-        found = await asyncio.gather(*(self.listed(Session(user, id.decode())) for id in ids))
-        wanted = query.casefold() if query else ""
-        here = [one for one in found if one.state != "gone" and wanted in one.title.casefold()]
+        wanted, here = (query or "").casefold(), list[Listed]()
+        for start in range(first, first + SEARCHED, READ):
+            ids = await self._scripts.command("range", ("ZREVRANGE", key, start, start + READ - 1))
+            found = await asyncio.gather(*(self.listed(Session(user, id.decode())) for id in ids))
+            here += [one for one in found if one.state != "gone" and wanted in one.title.casefold()]
+            if len(ids) < READ or len(here) > limit:
+                break
         return here[:limit], len(here) > limit

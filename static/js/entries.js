@@ -30,10 +30,11 @@ export const isUnfoldable = (session, { kind, how, run }, { kept }) =>
 const current = (session, entry) => (session.run?.id === entry.run ? session.run : null);
 
 function begin(session, entry, at) {
-  const waiting = session.queued.find((turn) => turn.id === entry.turn);
-  if (!waiting) return;
-  session.queued = session.queued.filter((turn) => turn !== waiting);
-  session.turns.push({ id: waiting.id, role: "user", text: waiting.text, run: waiting.run, at });
+  const isWaiting = ({ id }) => id === entry.turn;
+  for (const { id, text, run } of session.queued.filter(isWaiting)) {
+    session.turns.push({ id, role: "user", text, run, at });
+  }
+  session.queued = session.queued.filter((turn) => !isWaiting(turn));
 }
 
 function restart(run, { kept }) {
@@ -102,11 +103,9 @@ export const FOLD = {
 
   end(session, entry, at, aside) {
     aside.over.push(entry.run);
+    session.queued = session.queued.filter((turn) => turn.run !== entry.run);
     const run = current(session, entry);
-    if (!run) {
-      session.queued = session.queued.filter((turn) => turn.run !== entry.run);
-      return;
-    }
+    if (!run) return;
     const turn = { id: run.id, role: "assistant", text: run.text, run: run.id, at, model: run.model };
     if (entry.usage != null) turn.usage = entry.usage;
     if (entry.state !== "done") turn.state = entry.state;

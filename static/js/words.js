@@ -22,7 +22,7 @@ const CLOSINGS = {
 /** Of a connection {state, welcome, code}. */
 export function ofConnection({ state, welcome, code }, isOnline) {
   if (state === "open") return `connected to node ${welcome.node}`;
-  if (state === "closed") return `${CLOSINGS[code] ?? "The server closed the connection."} Reload the page to try again.`;
+  if (state === "closed") return `${CLOSINGS[code] ?? "The server closed the connection."} Reload to try again.`;
   if (!isOnline) return "you are offline; nothing is lost";
   return welcome ? "reconnecting, nothing is lost" : "connecting …";
 }

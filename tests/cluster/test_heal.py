@@ -97,7 +97,7 @@ async def test_a_reader_that_stops_reading_delays_nobody(redis_url: str, model: 
             while said["run"] not in record.ends:
                 record.take(await quick.next("batch"))
                 late, last = max(late, time.monotonic() - last), time.monotonic()
-            held = max(connection.queued_bytes for connection in b.site.connections)
+            held = max(connection.outbox.queued_bytes for connection in b.site.connections)
             slow.socket.transport.resume_reading()
             behind = Record()
             while said["run"] not in behind.ends:

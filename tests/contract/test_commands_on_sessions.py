@@ -186,6 +186,7 @@ async def test_delete(redis_url: str, redis: Redis, model: Script, codec: Codec)
         await until(lambda: model.asked)
         await reader.ok("open", session="s")
         snapshot = await reader.find("snapshot")
+        assert await reader.rest() == []
         await wire.ok("delete", session="s")
         batch = await reader.find("batch")
         assert (snapshot["at"], [{"kind": "gone"}]) == (batch["after"], batch["entries"])

@@ -27,12 +27,12 @@ BYTES: list[tuple[bytes, dict[str, str], tuple[str, ...]]] = [
 ]
 FIELDS: list[tuple[dict[str, Any], int, str, tuple[str, ...]]] = [
     ({}, 400, "bad_frame", ("missing",)),
-    ({"text": 7}, 400, "bad_frame", ("expected", "got")),
+    ({"text": 7}, 400, "bad_frame", ("text",)),
     ({"text": None}, 400, "bad_frame", ("missing",)),
     ({"text": " \n"}, 400, "bad_frame", ("blank",)),
     ({"text": "x", "id": "a/b"}, 400, "bad_frame", ("'a/b'", "1 to 64")),
-    ({"text": "x", "id": 7}, 400, "bad_frame", ("expected", "got")),
-    ({"text": "x", "context": 7}, 400, "bad_frame", ("context", "expected", "got")),
+    ({"text": "x", "id": 7}, 400, "bad_frame", ("expected", "not ")),
+    ({"text": "x", "context": 7}, 400, "bad_frame", ("context", "expected", "not ")),
     ({"text": "x", "context": {"n": json.loads("[" * 40 + "]" * 40)}}, 400, "bad_frame", ("deep",)),
     ({"text": "x" * 32_769}, 413, "too_long", ("32769", "32768")),
     ({"text": "é" * 16_385}, 413, "too_long", ("32770", "32768")),

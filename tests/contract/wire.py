@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from app.core.protocol import Codec, Frame
 from tests.servers import Served
 
-SECONDS = 5.0
+SECONDS = 8.0  # more than a connection may stay without a hello
 RETRIES = {"no", "now", "later", "sign_in", "resync"}
 INSIDE = ("msgspec", "msgpack.", "Traceback", "<class", "Error:", "redis")  # what a stranger has no business to see
 

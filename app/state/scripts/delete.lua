@@ -2,15 +2,17 @@
 --
 -- ARGV  1 channel  2 member prefix '<session> '  3 `gone` entry
 -- Returns {'gone', 1 if there was one}
+-- Nothing is written but removals, so that it works where memory is short: `gone` is told, and not kept.
 
-local exists = redis.call('EXISTS', HEAD)
-if exists == 1 then
-  local run, node = head('run', 'node')
-  if run ~= '' then
-    redis.call('ZREM', LEASES, ARGV[2] .. run)
-    redis.call('PUBLISH', 'node:' .. node, 'stop ' .. run)
-  end
-  add(ARGV[1], {ARGV[3]})
-end
+local ms, seq, run, node = head('ms', 'seq', 'run', 'node')
 redis.call('DEL', HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE)
-return {'gone', exists}
+if seq == '' then
+  return {'gone', 0}
+end
+if run ~= '' then
+  redis.call('ZREM', LEASES, ARGV[2] .. run)
+  redis.call('PUBLISH', 'node:' .. node, 'stop ' .. run)
+end
+local at = id_of(math.max(clock(), tonumber(ms)), tonumber(seq) + 1)
+redis.call('PUBLISH', ARGV[1], ms .. '-' .. seq .. ' ' .. at .. ' ' .. ARGV[3])
+return {'gone', 1}

@@ -10,7 +10,7 @@ elseif ARGV[3] == 'here' then
   local time = redis.call('TIME')
   redis.call('ZADD', KEYS[1], string.format('%.0f', time[1] * 1000000 + time[2]), ARGV[2])
   redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -tonumber(ARGV[4]) - 1)
-  redis.call('PEXPIRE', KEYS[1], ARGV[5])
 end
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('PUBLISH', ARGV[1], ARGV[2])
 return 1

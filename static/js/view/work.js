@@ -42,8 +42,10 @@ export class Work {
   }
 
   #ask(run, { call, name, arguments: given }) {
-    const button = (label, decision) =>
-      make("button", { type: "button", className: "button", onclick: () => this.chat.decide(run, call, decision) }, label);
+    const button = (label, decision) => {
+      const onclick = () => this.chat.decide(run, call, decision);
+      return make("button", { type: "button", className: "button", onclick }, label);
+    };
     return make("div", { className: "ask" },
       make("p", {}, "May it use ", make("code", {}, name), "?"),
       make("pre", {}, asText(given)),

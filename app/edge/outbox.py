@@ -1,0 +1,115 @@
+"""What goes out on one socket: a short queue of frames, and then whatever is owed.
+
+One task sends. It writes the queue; when that is empty it asks its owner, by `pull`, to queue more of what the socket
+is owed, and ends when nothing is. So an idle socket costs no task, and a slow one holds its queue, one pulled frame
+and the kernel's buffer. While it works the outbox is not `idle`, and rooms let the socket's followers lag.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.core.protocol import Close, Codec, Frame, encode
+
+SLOW_SECONDS: Final = 30.0
+QUEUE_BYTES: Final = 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """The outgoing side of a connection."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        codec: Codec,
+        *,
+        owed: Callable[[], bool],
+        pull: Callable[[], Awaitable[None]],
+        failed: Callable[[int], None],
+    ) -> None:
+        self.queued_bytes = 0  # encoded, and not yet with the socket
+        self._socket = socket
+        self._codec = codec
+        self._owed = owed
+        self._pull = pull
+        self._failed = failed
+        self._queue: deque[bytes | str] = deque()
+        self._short = asyncio.Event()
+        self._sender: asyncio.Task[None] | None = None
+        self._lost = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether a frame would go out at once."""
+        return self._sender is None
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame."""
+        self.push(encode(frame, self._codec))
+
+    def push(self, message: bytes | str) -> None:
+        """Queue an encoded frame."""
+        if not self._lost:
+            self._queue.append(message)
+            self.queued_bytes += len(message)
+            self.wake()
+
+    def wake(self) -> None:
+        """Send what is queued or owed, unless that is being done."""
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send())
+
+    async def space(self) -> None:
+        """Return when the queue is short."""
+        while self.queued_bytes > QUEUE_BYTES:
+            self._short.clear()
+            await self._short.wait()
+
+    async def sent(self) -> None:
+        """Return when what is queued is with the socket, or the socket is lost."""
+        if self._sender is not None and not self._lost:
+            await asyncio.wait([self._sender])
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._lost = True
+        if self._sender is not None:
+            self._sender.cancel()
+
+    async def _send(self) -> None:
+        try:
+            while self._queue or self._owed():
+                if not self._queue:
+                    await self._pull()
+                    continue
+                message = self._queue.popleft()
+                self.queued_bytes -= len(message)
+                self._short.set()
+                async with asyncio.timeout(SLOW_SECONDS):
+                    if isinstance(message, str):
+                        await self._socket.send_text(message)
+                    else:
+                        await self._socket.send_bytes(message)
+        except TimeoutError:
+            self._lose(Close.TOO_SLOW)
+        except (WebSocketDisconnect, RuntimeError):
+            self._lose(Close.GONE)  # RuntimeError: the server closed it meanwhile
+        except Exception:
+            log.exception("sending failed in a way that we do not know")
+            self._lose(Close.BROKEN)
+        else:
+            self._sender = None
+
+    def _lose(self, code: int) -> None:
+        """Let go of what was to be sent, and of whoever waits for space."""
+        self._lost = True
+        self._queue.clear()
+        self.queued_bytes = 0
+        self._short.set()
+        self._failed(code)
