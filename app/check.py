@@ -1,15 +1,16 @@
 """`python -m app check`: whether state and model are fit, in words."""
 
 import time
+from typing import Final
 
 from app.agent.llm import Model
 from app.config import SettingError, Settings
 from app.core.errors import ChatError
 from app.start import parts
 
-CLOCK_MS = 1000.0
-SLOW_MS = 5.0
-QUESTION = [{"role": "user", "content": "Say hello in one word."}]
+CLOCK_MS: Final = 1000.0
+SLOW_MS: Final = 5.0
+QUESTION: Final = [{"role": "user", "content": "Say hello in one word."}]
 
 
 async def check(settings: Settings) -> int:

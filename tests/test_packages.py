@@ -1,6 +1,7 @@
 """The eight packages of the project are declared, and used for what they are for."""
 
 import ast
+import sys
 import tomllib
 
 from tests.servers import ROOT
@@ -35,11 +36,12 @@ def test_each_is_declared_and_used() -> None:
 def test_what_is_imported_is_declared() -> None:
     """Nothing is used that a fresh environment would lack."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {requirement.split(">")[0].split("=")[0].replace("-", "_") for requirement in project["dependencies"]}
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["local"]]
+    declared = {requirement.split(">")[0].split("=")[0].replace("-", "_") for requirement in requirements}
     for path in (ROOT / "app").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             for name in names:
                 top = name.split(".")[0]
-                assert top in declared | {"app"} or top in __import__("sys").stdlib_module_names, f"{path.name}: {top}"
+                assert top in declared | {"app"} or top in sys.stdlib_module_names, f"{path.name}: {top}"

@@ -45,9 +45,20 @@ def test_each_flag_and_command_exists() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "app", "serve", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    flags = set(re.findall(r"(--[a-z-]+)", README))
-    assert {"--port", "--node", "--flush-ms"} == flags
+    flags = set(re.findall(r" (--[a-z][a-z-]+)", README.replace("`", " ")))
+    flags -= {"--no-deps"}  # pip's
+    assert {"--port", "--node", "--flush-ms", "--open"} == flags
     assert all(flag in shown.stdout for flag in flags)
+
+
+def test_each_command_of_the_command_line_exists() -> None:
+    """`python -m app WORD`."""
+    words = set(re.findall(r"python -m app (\w+)", README))
+    shown = subprocess.run(
+        [sys.executable, "-m", "app", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {"serve", "check", "chat", "cluster"} == words
+    assert [word for word in words if word not in shown.stdout] == []
 
 
 def test_each_path_exists() -> None:

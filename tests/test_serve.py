@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,8 +33,10 @@ async def node(name: str, redis_url: str, base_url: str) -> AsyncIterator[tuple[
     process = await start("serve", "--port", str(port), "--node", name, REDIS_URL=redis_url, OPENAI_BASE_URL=base_url)
     try:
         assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 15)
-        assert f"chat: node {name} at http://127.0.0.1:{port}, model up-1\n" == line.decode()
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 15)).decode() for _ in range(4)]
+        assert f"chat: node {name}\n" == lines[0]
+        assert lines[1].startswith(("  state Redis 7", "  state Valkey"))
+        assert [f"  model up-1 at {base_url}/\n", f"  open  http://127.0.0.1:{port}\n"] == lines[2:]
         yield process, port
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -63,7 +66,8 @@ async def test_two_processes_one_answer(redis_url: str) -> None:
             session = await reader.open("s")
             await session.until(lambda: session.transcript.run and session.transcript.run.text)
             process.send_signal(signal.SIGTERM)
-            turn = await session.answer(said.run)
+            await session.until(lambda: session.turn(said.run))
+            turn = session.turn(said.run) or {}
         assert "".join(f"{index} " for index in range(50)) == turn["text"]
         assert await asyncio.wait_for(process.wait(), 10) == 0
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{second}") as http:
@@ -73,19 +77,21 @@ async def test_two_processes_one_answer(redis_url: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({}, "chat: REDIS_URL is not set"),
-        ({"REDIS_URL": "redis://127.0.0.1:9/0", "MODEL_NAME": "m", "OPENAI_API_KEY": "k"}, "chat: no Redis answers"),
         (
-            {"REDIS_URL": "redis://x", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
+            {"REDIS_URL": "redis://127.0.0.1:9/0", "MODEL_NAME": "m", "OPENAI_API_KEY": "k"},
+            "chat: REDIS_URL: no Redis answers there",
+        ),
+        (
+            {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
             "chat: no model found at http://127.0.0.1:9/v1",
         ),
         ({"REDIS_URL": "redis://x", "OPENAI_API_KEY": "k", "PORT": "x"}, "chat: PORT is 'x'; expected a whole number"),
     ],
-    ids=["no state", "no Redis", "no upstream", "no port"],
+    ids=["no Redis", "no upstream", "no port"],
 )
-async def test_what_is_wrong_at_the_start_is_one_line(environ: dict[str, str], words: str) -> None:
+async def test_what_is_wrong_at_the_start_is_one_line(environ: dict[str, str], words: str, tmp_path: Path) -> None:
     """On stderr, without a traceback; exit code 2."""
-    process = await start("serve", **({"PORT": str(free_port())} | environ))
+    process = await start("serve", **({"PORT": str(free_port()), "DATA_DIR": str(tmp_path)} | environ))
     out, error = await asyncio.wait_for(process.communicate(), 30)
     lines = [line for line in error.decode().splitlines() if not line.startswith("20")]  # dated lines are the log's
     assert (process.returncode, out, len(lines)) == (2, b"", 1), error.decode()

@@ -13,14 +13,17 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
 from app.client.link import Link, LinkLost
+from app.client.says import Says, repeats
 from app.client.session import Said, Session
 from app.core.errors import ChatError
 from app.core.model import Cursor
 from app.core.protocol import Codec, Frame
+
+AGAIN: Final = ("now", "later", "resync")
 
 
 class Chat:
@@ -34,8 +37,8 @@ class Chat:
         self.differs = 0  # answers whose text was not the log's: must stay 0
         headers = ({"X-User-Id": user} if user is not None else {}) | ({"Cookie": cookie} if cookie else {})
         self._link = Link(urls, headers, codec, welcomed=self._welcomed, heard=self._heard)
-        self._pending: dict[str, Frame] = {}  # says whose run has not ended, by message id
-        self._runs: dict[str, str] = {}  # their runs
+        self._says = Says()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._watching = False
 
     @property
@@ -84,17 +87,15 @@ class Chat:
         optional = {"model": model, "context": context, "when_busy": when_busy}
         frame: Frame = {"type": "say", "session": state.id, "id": id, "text": text}
         frame |= {key: value for key, value in optional.items() if value is not None}
-        self._pending[id] = frame
+        self._says.keep(frame)
         try:
             reply = await self._certainly(frame)
         except ChatError:
-            self._pending.pop(id, None)
+            self._says.drop(id)
             raise
-        if reply["run"] in state.ends:
-            self._pending.pop(id, None)
-        else:
-            self._runs[reply["run"]] = id
-        return Said(state, reply)
+        said = Said(state, reply)
+        self._says.accepted(id, said)
+        return said
 
     async def stop(self, session: str, run: str) -> None:
         """End a run."""
@@ -140,11 +141,8 @@ class Chat:
 
     async def _reopen(self, state: Session) -> None:
         """Open a session from its cursor, or anew; what comes until the `ok` does not count."""
-        state.behind = True
-        at = state.transcript.at
-        cursor = {"cursor": str(at)} if at is not None else {}
         try:
-            await self._link.ask({"type": "open", "session": state.id} | cursor)
+            await self._link.ask(_open(state))
         except LinkLost:
             return  # the next connection opens it
 
@@ -159,20 +157,24 @@ class Chat:
             state.behind = at is not None
             if at is not None:
                 resume.append({"session": state.id, "cursor": str(at)})
-            elif not any(say["session"] == state.id for say in self._pending.values()):
+            elif not self._says.of(state.id):
                 fresh.append({"type": "open", "session": state.id})
         first: Frame = {"type": "hello", "ref": "hello", "resume": resume}
         watch: list[Frame] = [{"type": "watch"}] if self._watching else []
-        return [first, *watch, *fresh, *self._pending.values()]
+        return [first, *watch, *fresh, *self._says.repeats()]
 
     async def _heard(self, frame: Frame) -> None:
         """Take a frame that answers no call."""
         match frame["type"]:
             case "welcome":
                 self.welcome = frame
+            case "ok" if repeats(frame):
+                await self._says.replied(frame)
             case "ok" if "at" in frame and "run" not in frame:  # an `open`'s: what follows counts again
                 if (state := self.sessions.get(frame["session"])) is not None:
                     state.behind = False
+            case "error":
+                await self._refused(frame)
             case "batch" | "reset" | "snapshot":
                 await self._apply(frame)
             case "session":
@@ -189,26 +191,35 @@ class Chat:
             await self._again(state)
             return
         if frame["type"] == "snapshot":
-            await self._resend(state)
+            for say in self._says.lacking(state):
+                await self._link.tell(say)
         for entry in frame.get("entries", ()):
             if entry["kind"] == "end":
-                self._pending.pop(self._runs.pop(entry["run"], ""), None)
+                self._says.ended(entry["run"])
                 await self._verify(state, entry)
             if entry["kind"] == "gone":
-                for id in [id for id, say in self._pending.items() if say["session"] == state.id]:
-                    del self._pending[id]
+                self._says.gone(state.id)
+
+    async def _refused(self, error: Frame) -> None:
+        """Take an error that answers no call: try again where it says so, else let go."""
+        state = self.sessions.get(error.get("session", ""))
+        if error["retry"] in AGAIN and (repeats(error) or (state is not None and state.behind)):
+            task = asyncio.create_task(self._try_again(error, state))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif repeats(error):
+            await self._says.refused(error)
+
+    async def _try_again(self, error: Frame, state: Session | None) -> None:
+        await asyncio.sleep(error.get("after_ms", 1000) / 1000)
+        with suppress(LinkLost):  # the next connection resumes
+            for say in self._says.again([error["ref"]]) if repeats(error) else ():
+                await self._link.tell(say)
+            if not repeats(error) and state is not None:
+                await self._again(state)
 
     async def _again(self, state: Session) -> None:
-        state.behind = True
-        at = state.transcript.at
-        cursor = {"cursor": str(at)} if at is not None else {}
-        await self._link.tell({"type": "open", "session": state.id} | cursor)
-
-    async def _resend(self, state: Session) -> None:
-        """Say again what a snapshot lacks."""
-        turns = {turn["id"] for turn in (*state.transcript.turns, *state.transcript.queued)}
-        for say in [say for say in self._pending.values() if say["session"] == state.id and say["id"] not in turns]:
-            await self._link.tell(say)
+        await self._link.tell(_open(state))
 
     async def _verify(self, state: Session, end: Frame) -> None:
         """Compare one's own text with the log's; report it where they differ."""
@@ -226,6 +237,13 @@ class Chat:
             state = self.sessions.get(id)
             if state is not None and not state.behind and state.transcript.at not in (None, Cursor.parse(head)):
                 await self._again(state)
+
+
+def _open(state: Session) -> Frame:
+    """The `open` of a session from its cursor, or anew. What comes until its `ok` does not count."""
+    state.behind = True
+    at = state.transcript.at
+    return {"type": "open", "session": state.id} | ({"cursor": str(at)} if at is not None else {})
 
 
 @asynccontextmanager

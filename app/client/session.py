@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from app.core.errors import ChatError
 from app.core.protocol import Frame
 from app.core.transcript import Outcome, Transcript
 
@@ -31,18 +32,14 @@ class Session:
         async with self._changed:
             await self._changed.wait_for(ready)
 
-    async def answer(self, run: str) -> Frame:
-        """Wait for a run's end; see `Said.answer`."""
-        transcript = self.transcript
+    def turn(self, id: str) -> Frame | None:
+        """The turn of that id, if it is in the history here."""
+        return next((turn for turn in self.transcript.turns if turn["id"] == id), None)
 
-        def turn() -> Frame | None:
-            return next((turn for turn in transcript.turns if turn["id"] == run), None)
-
-        await self.until(lambda: turn() is not None or run in self.ends or transcript.gone)
-        found = turn()
-        if found is None:
-            raise LookupError(f"run {run} left no answer")
-        return found
+    async def ring(self) -> None:
+        """Have whoever waits look again."""
+        async with self._changed:
+            self._changed.notify_all()
 
     async def follow(self) -> AsyncIterator[Frame]:
         """Yield each frame (`batch`, `reset`, `snapshot`) as it is applied, without end."""
@@ -74,18 +71,32 @@ class Session:
 
 
 class Said:
-    """A turn that was accepted: its session, its run, and whether it had been said before."""
+    """A turn that was accepted: its session, its run, and whether it had been said before.
+
+    `run` is another one after Redis has lost the turn and the client has said it again.
+    """
 
     def __init__(self, session: Session, reply: Frame) -> None:
         self.session = session
         self.run: str = reply["run"]
         self.at: str = reply["at"]
         self.duplicate: bool = reply["duplicate"]
+        self.refused: ChatError | None = None
 
     async def answer(self) -> Frame:
         """Wait for the run's end and return the assistant's turn.
 
         Raises:
             LookupError: the run left no turn: it was stopped while queued, or its session was deleted.
+            ChatError: the turn was lost, said again, and refused.
         """
-        return await self.session.answer(self.run)
+        session = self.session
+        await session.until(
+            lambda: session.turn(self.run) or self.run in session.ends or session.transcript.gone or self.refused
+        )
+        if self.refused is not None:
+            raise self.refused
+        found = session.turn(self.run)
+        if found is None:
+            raise LookupError(f"run {self.run} left no answer")
+        return found

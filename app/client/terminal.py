@@ -13,7 +13,7 @@ from rich.text import Text
 
 from app.client.chat import Chat, connect
 from app.client.link import Refused
-from app.client.session import Session
+from app.client.session import Said
 from app.core.errors import ChatError
 
 FRAMES_PER_SECOND: Final = 12
@@ -86,22 +86,22 @@ async def _converse(link: Chat, console: Console, session: str | None) -> None:
                 case _:
                     said = await link.say(line, session=session)
                     session = said.session.id
-                    await _show(link, console, said.session, said.run)
+                    await _show(link, console, said)
         except ChatError as error:
             console.print(Text(f"{error.message} ({error.code})", style="red"))
 
 
-async def _show(link: Chat, console: Console, session: Session, run: str) -> None:
+async def _show(link: Chat, console: Console, said: Said) -> None:
     """Show an answer as it grows; Ctrl+C stops it."""
     loop, stops = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGINT, stops.set)
-    stopping = asyncio.create_task(_stop(link, session, run, stops))
+    stopping = asyncio.create_task(_stop(link, said, stops))
     try:
         with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, vertical_overflow="visible") as live:
-            answer = asyncio.create_task(session.answer(run))
+            answer = asyncio.create_task(said.answer())
             while not answer.done():
-                running = session.transcript.run
-                text = running.text if running is not None and running.id == run else ""
+                running = said.session.transcript.run
+                text = running.text if running is not None and running.id == said.run else ""
                 live.update(Markdown(text) if link.connected else Text("reconnecting, nothing is lost …", style="dim"))
                 await asyncio.wait([answer], timeout=1 / FRAMES_PER_SECOND)
             turn = answer.result()
@@ -115,9 +115,9 @@ async def _show(link: Chat, console: Console, session: Session, run: str) -> Non
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _stop(link: Chat, session: Session, run: str, stops: asyncio.Event) -> None:
+async def _stop(link: Chat, said: Said, stops: asyncio.Event) -> None:
     await stops.wait()
-    await link.stop(session.id, run)
+    await link.stop(said.session.id, said.run)
 
 
 def _socket(url: str) -> str:

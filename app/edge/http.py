@@ -9,7 +9,7 @@ import secrets
 from contextlib import aclosing
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -37,6 +37,8 @@ from app.live.follow import Restart
 from app.live.tail import tail
 from app.node import Node
 from app.state.outcomes import Said
+
+PROBE_SECONDS: Final = 0.8  # many a prober gives up after one
 
 
 class LetGo(NotFound):
@@ -190,8 +192,9 @@ class Api:
 
     async def _redis(self) -> bool:
         try:
-            await self._node.sessions.ping()
-        except StateUnavailable:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._node.sessions.ping()
+        except (StateUnavailable, TimeoutError):
             return False
         return True
 

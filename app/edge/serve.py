@@ -6,6 +6,7 @@ sockets as soon as it is told to stop, so it is told last: after our own drain.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -48,13 +49,14 @@ def listen(settings: Settings) -> socket.socket:
         raise SettingError(f"PORT {settings.port} on HOST {settings.host} cannot be taken: {reason}") from error
     listener.set_inheritable(True)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only where proto is given; uvloop does
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # uvloop sets it anyway, asyncio does not
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
     return listener
 
 
 def server(site: Site) -> Server:
     """Make the server of a site."""
+    logging.getLogger("uvicorn.error").addFilter(_worth_a_line)
     return Server(
         uvicorn.Config(
             site.app,
@@ -71,6 +73,11 @@ def server(site: Site) -> Server:
             timeout_graceful_shutdown=2,
         )
     )
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """Drop what uvicorn says of every upgrade that is refused with a response: a stranger could fill the log."""
+    return "without completing handshake" not in record.getMessage()
 
 
 async def serve(node: Node, listener: socket.socket) -> None:

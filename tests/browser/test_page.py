@@ -93,8 +93,9 @@ async def test_a_reload_in_mid_answer_goes_on(
         for count in range(1, len(WORDS)):
             steps.release()
             await here.expect_text(0, "".join(WORDS[:count]))
-            await here.page.reload()
-            await here.expect_text(0, "".join(WORDS[:count]))
+            if count % 2:
+                await here.page.reload()
+                await here.expect_text(0, "".join(WORDS[:count]))
         steps.release()
         await expect(here.answers).to_have_attribute("data-state", "done")
         await here.expect_text(0, "".join(WORDS))

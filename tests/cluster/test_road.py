@@ -26,9 +26,10 @@ async def test_an_answer_made_on_a_is_seen_on_b_delta_by_delta(redis_url: str, m
             seen.append(word)
             await session.until(lambda: session.transcript.run and session.transcript.run.text == "".join(seen))
         step.release()  # the last word leaves with the end, in one step
-        turn = await session.answer(said.run)
+        turn = await said.answer()
+        await session.until(lambda: session.turn(said.run))
         assert turn["text"] == "".join(words)
         assert session.ends[said.run]["sha256"] == hashlib.sha256(turn["text"].encode()).hexdigest()
-        assert (await said.answer())["text"] == turn["text"]
+        assert session.turn(said.run) == turn
         assert session.transcript.wire()["turns"] == said.session.transcript.wire()["turns"]
         assert (reader.differs, speaker.differs) == (0, 0)

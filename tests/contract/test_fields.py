@@ -86,7 +86,7 @@ async def test_a_field_of_a_wrong_type_is_named(redis_url: str, model: Script, c
                     value for value in WRONG if type(value) is not type(right) and (field, value) != ("resume", [7])
                 ):
                     error = await wire.ask(name, **(must | {field: value}))
-                    refused(error, "bad_frame", error["ref"], name, field, "expected", "not ")
+                    refused(error, "bad_frame", error["ref"], name, field, "expected", "got")
                     assert await wire.rest() == []
         for value in WRONG:
             if not isinstance(value, str):
