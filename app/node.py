@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from app.agent.llm import Model
+from app.agent.rescue import Rescue
 from app.agent.run import Pace
 from app.agent.runner import Runner
 from app.config import Settings, incarnation
@@ -21,7 +22,7 @@ from app.core.protocol import HEARTBEAT_MS
 from app.live.hub import Hub
 from app.state.bus import Bus
 from app.state.connect import Pipe, connector
-from app.state.keys import node_channel
+from app.state.keys import BELL, node_channel
 from app.state.outcomes import Said
 from app.state.script import Scripts
 from app.state.sessions import Bounds, Sessions
@@ -61,6 +62,8 @@ class Node:
         pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
         self.runner = Runner(self.sessions, model, tasks, node=settings.node, pace=pace, ended=self._ended)
 
+        self.rescue = Rescue(self.sessions, self.runner, lease_s=settings.lease_seconds)
+
     async def reach(self) -> None:
         """Return when Redis answers on both connections.
 
@@ -70,6 +73,7 @@ class Node:
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self.bus.subscribe(self._own)
+                await self.bus.subscribe(BELL)
         except TimeoutError as error:
             raise StateUnavailable(f"no Redis answers at REDIS_URL within {START_SECONDS:.0f} s") from error
         await self.sessions.ping()
@@ -107,17 +111,24 @@ class Node:
             await self.hub.compare()
 
     async def drain(self) -> None:
-        """Go on with the answers under way, up to `DRAIN_SECONDS`; then leave them to their leases."""
+        """Claim no more, go on with the answers under way up to `DRAIN_SECONDS`, then give them up."""
         if self.draining:
             return
-        self.draining = True
+        self.draining = self.rescue.paused = True
         try:
             async with asyncio.timeout(self.settings.drain_seconds):
                 await self.runner.idle()
         except TimeoutError:
-            log.warning("%d answers were not finished in time", self.runner.running)
+            log.info("%d answers are left to other nodes", self.runner.running)
+            try:
+                await self.runner.release()
+            except StateUnavailable:
+                log.warning("they could not be given up, and wait for their leases to lapse")
 
     def _heard(self, channel: str, data: bytes) -> None:
+        if channel == BELL:
+            self.rescue.ring()
+            return
         if channel != self._own:
             self.hub.heard(channel, data)
             return
@@ -150,7 +161,7 @@ async def running(settings: Settings, model: Model, *, trial: bool = False) -> A
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         node = Node(settings, model, group, trial=trial)
-        loops = [group.create_task(loop()) for loop in (node.pipe.run, node.bus.run, node.compare)]
+        loops = [group.create_task(loop()) for loop in (node.pipe.run, node.bus.run, node.compare, node.rescue.run)]
         try:
             await node.reach()
             yield node

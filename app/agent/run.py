@@ -19,7 +19,7 @@ from app.agent.llm import Model
 from app.agent.prompt import messages
 from app.core import entries
 from app.core.coalesce import Coalescer, head_of, pieces
-from app.core.errors import ChatError, Internal, ModelTimeout, StateUnavailable, TooLong
+from app.core.errors import ChatError, Internal, ModelTimeout, StateUnavailable, TooLong, Unavailable
 from app.core.model import Turn
 from app.state.outcomes import Appended, Carry, Ended, Fenced, Lost, Renewed
 from app.state.sessions import Sessions
@@ -69,15 +69,29 @@ class Run:
         self._text: list[str] = []
         self._hash = hashlib.sha256()
         self._length = self._entries = self._count = 0
+        if carry.ending:
+            self._restore(carry)
+
+    def _restore(self, carry: Carry) -> None:
+        """Take a run over only to end it, with the text that stands."""
+        self._taken(pieces(carry.partial, entries.TEXT_BYTES) if carry.partial else [])
+        if carry.ending == "stopped":
+            self._stop = True
+        else:
+            self._failure = Unavailable("it was tried as often, or as long, as it may be", code=carry.ending)
 
     def look(self) -> None:
         """Ask Redis now whether the run is to stop."""
         self._look = True
         self._wake.set()
 
+    async def release(self) -> None:
+        """Give the run up, for another node to go on with."""
+        await self._sessions.release(self.writer)
+
     async def see_through(self) -> Carry | None:
         """Answer, and end the run; return the next one of the session, which has begun with that."""
-        reader = asyncio.create_task(self._read())
+        reader = asyncio.create_task(self._read() if not self._carry.ending else asyncio.sleep(0))
         try:
             await self._write(reader)
             if reader.done() and not self._stop and self._failure is None:
@@ -226,7 +240,12 @@ class Run:
         """The whole answer so far, as entries that replace what readers have of it."""
         request = self._carry.request
         run = entries.Run(
-            run=self.writer.run, turn=request.turn, attempt=1, how="restart", node=self._node, model=request.model
+            run=self.writer.run,
+            turn=request.turn,
+            attempt=self._carry.attempt,
+            how="restart",
+            node=self._node,
+            model=request.model,
         )
         texts = pieces("".join(self._text), entries.TEXT_BYTES) if self._text else []
         return [entries.encode(run), *(entries.encode(entries.Delta(run=self.writer.run, text=text)) for text in texts)]

@@ -76,6 +76,16 @@ class Runner:
         while self._runs:
             await asyncio.gather(*(run.over.wait() for run in self._runs.values()))
 
+    async def release(self) -> None:
+        """Give up all runs, for other nodes to go on with.
+
+        Raises:
+            StateUnavailable: not all could be; their leases lapse.
+        """
+        runs = list(self._runs.values())
+        self.abandon()
+        await asyncio.gather(*(run.release() for run in runs))
+
     def abandon(self) -> None:
         """Drop all runs: their leases lapse, and whoever finds them goes on."""
         for task in list(self._working):

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -87,19 +87,29 @@ class Pipe:
             redis.exceptions.TimeoutError: no answer in time; it may have been carried out.
             redis.exceptions.ResponseError: Redis refused it.
         """
-        if len(self._outgoing) + len(self._waiting) >= WAITING:
+        return (await self.calls([command]))[0]
+
+    async def calls(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands in one write and return their answers; raises as `call` does, if one of them fails."""
+        if len(self._outgoing) + len(self._waiting) + len(commands) > WAITING:
             raise StateUnavailable("too many commands wait for Redis", after_ms=1000)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._outgoing[answer] = self._packer.pack_command(*command)
+        loop = asyncio.get_running_loop()
+        answers: dict[asyncio.Future[Any], list[bytes]] = {
+            loop.create_future(): self._packer.pack_command(*command) for command in commands
+        }
+        self._outgoing |= answers
         self._wanted.set()
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
-                return await answer
+                return [await answer for answer in answers]
         except TimeoutError as error:
             self._broken.set()
             raise NoAnswer(f"no answer within {COMMAND_SECONDS} s") from error
         finally:
-            self._outgoing.pop(answer, None)
+            for answer in answers:
+                self._outgoing.pop(answer, None)
+                if not answer.cancel() and not answer.cancelled():
+                    answer.exception()  # of several that failed, only the first is told
 
     async def run(self) -> None:
         """Keep the connection and carry commands over it, until cancelled."""

@@ -9,10 +9,11 @@
 | `{b}:said:<session>` | hash | session | `say`: by message id, and `r:<run>` by run |
 | `{b}:ids:<session>` | list | session | `say`: the last 1,000 message ids |
 | `{b}:queue:<session>` | list | session | `say`, `end`, `stop`: turns that wait |
-| `{b}:leases` | sorted set | for ever; a member: run | `say`, `append`, `renew`, `end`, `delete` |
+| `{b}:leases` | sorted set | for ever; a member: run | `say`, `append`, `renew`, `end`, `claim`, `release`, `delete` |
 | `{b}:live:<session>` | channel | | entries as they are appended |
 | `{u<user>}:sessions` | sorted set | session, the latest | `listed` |
 | `{u<user>}:live` | channel | | hints: a session of the list changed |
+| `bell` | channel | | a lease was given up: look now |
 | `node:<incarnation>` | channel | | hints to one node: look at a run of yours now |
 
 A session's lifetime is `HISTORY_DAYS` after its last activity. `{b}` is one of 256 buckets, `{b000}` to `{b255}`:
@@ -20,7 +21,11 @@ all keys of a script share one hash tag, hence one slot of a Cluster, and the in
 sessions that it indexes. A user's keys share `{u<user>}`. Nothing atomic crosses tags.
 """
 
+from typing import Final
+
 from app.core.model import Session, User
+
+BELL: Final = "bell"
 
 
 class SessionKeys:
@@ -37,7 +42,7 @@ class SessionKeys:
         self.said = f"{tag}:said:{name}"
         self.ids = f"{tag}:ids:{name}"
         self.queue = f"{tag}:queue:{name}"
-        self.leases = f"{tag}:leases"
+        self.leases = leases(session.bucket)
         self.live = f"{tag}:live:{name}"
 
     @property
@@ -54,6 +59,11 @@ def user_sessions(user: User) -> str:
 def user_live(user: User) -> str:
     """Channel on which a user's nodes hear that the list changed."""
     return f"{{u{user.key}}}:live"
+
+
+def leases(bucket: int) -> str:
+    """Key of a bucket's index of leases."""
+    return f"{{b{bucket:03d}}}:leases"
 
 
 def node_channel(incarnation: str) -> str:

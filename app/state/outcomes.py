@@ -12,12 +12,17 @@ class Carry:
     """A run put into this node's hands: the right to write it, and all that answering it needs.
 
     `turns` are the newest of the history and end with the question. `left_s` is the time until its deadline.
+    `ending`, where it is set, says that the run is not to be answered but ended, with `partial` as its text:
+    `stopped`, or the code of its failure.
     """
 
     writer: Writer
     request: Request
     left_s: float
     turns: tuple[Turn, ...]
+    attempt: int = 1
+    ending: str = ""
+    partial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

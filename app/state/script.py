@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as Broken
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from app.core.errors import StateUnavailable
@@ -23,7 +23,7 @@ from app.state.connect import Pipe, backoff
 TOTAL_SECONDS: Final = 5.0
 RETRY_MS: Final = 1000
 ON_SESSIONS: Final = frozenset(
-    {"say", "append", "renew", "end", "stop", "meta", "delete", "read", "snapshot", "history"}
+    {"say", "append", "renew", "end", "stop", "meta", "delete", "read", "snapshot", "history", "claim", "release"}
 )
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,17 @@ class Scripts:
         except ResponseError as error:
             log.error("redis: %s refused: %s", name, error)
             raise StateUnavailable("the state store refuses to work; try again", after_ms=RETRY_MS) from error
+
+    async def look(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands that only read, in one write, once.
+
+        Raises:
+            StateUnavailable: Redis did not answer all of them.
+        """
+        try:
+            return await self._pipe.calls(commands)
+        except RedisError as error:
+            raise StateUnavailable("the state store does not answer; try again", after_ms=RETRY_MS) from error
 
     @cached_property
     def _known(self) -> dict[str, tuple[str, str]]:

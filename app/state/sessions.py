@@ -1,6 +1,7 @@
 """A session's log, runs and turns: one method is one script is one round trip."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
@@ -10,10 +11,9 @@ from app.core import entries
 from app.core.commands import Say, fingerprint
 from app.core.entries import Batch
 from app.core.errors import Busy, IdReused, NotFound, QueueFull
-from app.core.model import START, Cursor, Request, Session, Turn, Writer, title_of
-from app.core.protocol import BATCH_BYTES, FRAME_BYTES, QUEUED, SNAPSHOT_BYTES, json_bytes
-from app.core.transcript import Running
-from app.state.keys import SessionKeys
+from app.core.model import START, Cursor, Request, Session, Turn, User, Writer, title_of
+from app.core.protocol import BATCH_BYTES, QUEUED, SNAPSHOT_BYTES
+from app.state.keys import BELL, SessionKeys, leases
 from app.state.outcomes import (
     Appended,
     Carry,
@@ -28,12 +28,14 @@ from app.state.outcomes import (
     Snapshot,
 )  # fmt: skip
 from app.state.script import Scripts
+from app.state.stored import cursor_of, member_of, newest_fitting, packed, record_of, running_of, sendable, turn_of
 
 ENTRIES: Final = 256  # of one read
 LOG_ENTRIES: Final = 2000
 MESSAGE_IDS: Final = 1000
+ATTEMPTS: Final = 3
+LAPSED: Final = 16  # looked at in one bucket at a time
 QUEUE_BYTES: Final = 384 * 1024  # of JSON: a snapshot with them and a whole answer is within a frame's bound
-HEADER_BYTES: Final = 1024
 EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -72,9 +74,9 @@ class Sessions:
         waiting = entries.Turn(id=say.id, text=say.text, run=run, queued=True)
         request = Request(turn=say.id, run=run, text=say.text, model=model, context=say.context)
         status, *rest = await self._scripts.run(
-            "say", keys.all, keys.live, _member(session, run), say.id, fingerprint(say), run,
+            "say", keys.all, keys.live, member_of(session, run), say.id, fingerprint(say), run,
             entries.encode(turn), entries.encode(waiting),
-            _record(Turn(id="", role="user", text=say.text, run=run)), _pack(request), model, say.when_busy,
+            record_of(Turn(id="", role="user", text=say.text, run=run)), packed(request), model, say.when_busy,
             self._node, self._name, self._lease_ms, self._run_ms, self._ttl_ms, QUEUED, self._bounds.turns,
             MESSAGE_IDS, title_of(say.text), self._window, QUEUE_BYTES, len(msgspec.json.encode(say.text)),
         )  # fmt: skip
@@ -86,7 +88,7 @@ class Sessions:
             case b"queue_full":
                 raise QueueFull(f"as much waits already as may: {QUEUED} turns, or {QUEUE_BYTES} bytes of text")
         was_run, at, before, duplicate, given = rest
-        return Said(was_run.decode(), _cursor(before), _cursor(at), bool(duplicate), self._carry(session, given))
+        return Said(was_run.decode(), cursor_of(before), cursor_of(at), bool(duplicate), self._carry(session, given))
 
     async def append(self, writer: Writer, count: int, added: list[bytes]) -> Appended | Fenced | Lost:
         """Append encoded entries as `writer`, who has appended `count` times, and renew its lease.
@@ -96,12 +98,12 @@ class Sessions:
         """
         keys = SessionKeys(writer.session)
         status, *rest = await self._scripts.run(
-            "append", keys.all, keys.live, _member(writer.session, writer.run), writer.run, writer.fence,
+            "append", keys.all, keys.live, member_of(writer.session, writer.run), writer.run, writer.fence,
             writer.node, count, self._lease_ms, *added,
         )  # fmt: skip
         match status:
             case b"appended" | b"already":
-                return Appended(_cursor(rest[0]), _cursor(rest[1]), rest[2] == b"1")
+                return Appended(cursor_of(rest[0]), cursor_of(rest[1]), rest[2] == b"1")
             case b"lost":
                 return Lost(int(rest[0]))
         return Fenced()
@@ -110,7 +112,7 @@ class Sessions:
         """Say that the writer lives."""
         keys = SessionKeys(writer.session)
         status, *rest = await self._scripts.run(
-            "renew", keys.all, _member(writer.session, writer.run), writer.run, writer.fence, writer.node,
+            "renew", keys.all, member_of(writer.session, writer.run), writer.run, writer.fence, writer.node,
             self._lease_ms,
         )  # fmt: skip
         return Renewed(rest[0] == b"1") if status == b"renewed" else Fenced()
@@ -123,16 +125,58 @@ class Sessions:
         """
         keys, session = SessionKeys(writer.session), writer.session
         status, *rest = await self._scripts.run(
-            "end", keys.all, keys.live, _member(session, writer.run), writer.run, writer.fence, writer.node,
-            self._name, count, _record(turn), self._lease_ms, self._run_ms, self._ttl_ms, self._bounds.turns,
+            "end", keys.all, keys.live, member_of(session, writer.run), writer.run, writer.fence, writer.node,
+            self._name, count, record_of(turn), self._lease_ms, self._run_ms, self._ttl_ms, self._bounds.turns,
             LOG_ENTRIES, self._window, session.name + " ", *added,
         )  # fmt: skip
         match status:
             case b"ended" | b"already":
-                return Ended(_cursor(rest[0]), self._carry(session, rest[1]))
+                return Ended(cursor_of(rest[0]), self._carry(session, rest[1]))
             case b"lost":
                 return Lost(int(rest[0]))
         return Fenced()
+
+    async def lapsed(self, buckets: Iterable[int], *, given_up_only: bool) -> list[str]:
+        """Look in some buckets for runs whose lease has run out by Redis's clock, or was given up.
+
+        Raises:
+            StateUnavailable
+        """
+        looks = [("ZRANGE", leases(bucket), 0, LAPSED - 1, "WITHSCORES") for bucket in buckets]
+        (seconds, micros), *found = await self._scripts.look([("TIME",), *looks])
+        now_ms = 0 if given_up_only else int(seconds) * 1000 + int(micros) // 1000
+        return [
+            member.decode()
+            for pairs in found
+            for member, score in zip(pairs[::2], pairs[1::2], strict=True)
+            if float(score) <= now_ms
+        ]
+
+    async def claim(self, member: str) -> Carry | None:
+        """Take over the run that a lapsed lease names; None if it is over, or lives.
+
+        Raises:
+            StateUnavailable
+        """
+        name, _, run = member.partition(" ")
+        user, _, id = name.partition("/")
+        session = Session(User(user), id)
+        keys = SessionKeys(session)
+        status, *rest = await self._scripts.run(
+            "claim", keys.all, keys.live, member, run, self._node, self._name, self._lease_ms, self._window, ATTEMPTS
+        )
+        if status != b"claimed":
+            return None
+        carry = self._carry(session, rest[0])
+        if carry is None or not rest[1]:
+            return carry
+        running = running_of([run.encode(), rest[2]])
+        return replace(carry, ending=rest[1].decode(), partial=running["text"] if running else "")
+
+    async def release(self, writer: Writer) -> None:
+        """Give a run up on purpose: another node may claim it at once."""
+        keys, member = SessionKeys(writer.session), member_of(writer.session, writer.run)
+        await self._scripts.run("release", keys.all, member, writer.run, writer.fence, writer.node, BELL)
 
     async def stop(self, session: Session, run: str) -> Cursor:
         """Ask a run to end, and return the log's head. A run that is over already is no error.
@@ -145,7 +189,7 @@ class Sessions:
         status, *rest = await self._scripts.run("stop", keys.all, keys.live, run, entries.encode(end))
         if status == b"not_found":
             raise NotFound(f"no run {run!r} in this session")
-        return _cursor(rest[0])
+        return cursor_of(rest[0])
 
     async def rename(self, session: Session, title: str) -> None:
         """Give a session a title.
@@ -169,10 +213,10 @@ class Sessions:
         status, *rest = await self._scripts.run("read", keys.all, str(after), ENTRIES, BATCH_BYTES)
         if status == b"reset":
             return Reset(rest[0].decode())
-        read = _sendable([(_cursor(id), fields[1]) for id, fields in rest[1]])
+        read = sendable([(cursor_of(id), fields[1]) for id, fields in rest[1]])
         ids = tuple(id for id, _ in read)
         batch = Batch(after, ids[-1] if ids else after, ids, tuple(entry for _, entry in read))
-        return Read(batch, _cursor(rest[0]))
+        return Read(batch, cursor_of(rest[0]))
 
     async def snapshot(self, session: Session, turns: int = 50) -> Snapshot:
         """Read a session as it stands; one that isn't there is empty, at `0-0`."""
@@ -182,10 +226,10 @@ class Sessions:
             {"id": item[0].decode(), "text": msgpack.unpackb(item[4])["text"], "run": item[1].decode()}
             for item in (msgpack.unpackb(waiting, raw=True) for waiting in queue)
         )
-        run = _running(running) if running else None
+        run = running_of(running) if running else None
         room = SNAPSHOT_BYTES - len(msgspec.json.encode((queued, run)))
-        kept = _newest([_turn(line) for line in lines], room)
-        return Snapshot(_cursor(at), title.decode(), kept, bool(more) or len(kept) < len(lines), queued, run)
+        kept = newest_fitting([turn_of(line) for line in lines], room)
+        return Snapshot(cursor_of(at), title.decode(), kept, bool(more) or len(kept) < len(lines), queued, run)
 
     async def history(self, session: Session, before: str | None, limit: int) -> Page:
         """Read turns before a turn (None: the newest).
@@ -197,8 +241,8 @@ class Sessions:
         status, *rest = await self._scripts.run("history", keys.all, before or "", limit, SNAPSHOT_BYTES)
         if status == b"not_found":
             raise NotFound(f"no turn {before!r} in this session's history")
-        turns = [_turn(line) for line in rest[0]]
-        kept = _newest(turns, SNAPSHOT_BYTES)
+        turns = [turn_of(line) for line in rest[0]]
+        kept = newest_fitting(turns, SNAPSHOT_BYTES)
         return Page(kept, bool(rest[1]) or len(kept) < len(turns))
 
     async def ping(self) -> None:
@@ -226,69 +270,11 @@ class Sessions:
     def _carry(self, session: Session, given: list[Any] | None) -> Carry | None:
         if not given:
             return None
-        run, fence, request, left_ms, lines = given
+        run, fence, request, left_ms, lines, attempt = given
         return Carry(
             Writer(session, run.decode(), int(fence), self._node),
             msgspec.convert(msgpack.unpackb(request), Request),
             int(left_ms) / 1000,
-            tuple(_turn(line) for line in lines),
+            tuple(turn_of(line) for line in lines),
+            int(attempt),
         )
-
-
-def _cursor(text: bytes) -> Cursor:
-    ms, _, seq = text.partition(b"-")
-    return Cursor(int(ms), int(seq))
-
-
-def _member(session: Session, run: str) -> str:
-    """A run's name in the index of leases."""
-    return f"{session.name} {run}"
-
-
-def _sendable(read: list[tuple[Cursor, bytes]]) -> list[tuple[Cursor, bytes]]:
-    """The first entries whose frame is within its bound in either codec; at least one."""
-    if sum(len(entry) for _, entry in read) * 6 <= FRAME_BYTES - HEADER_BYTES:
-        return read
-    room = FRAME_BYTES - HEADER_BYTES
-    for index, (_, entry) in enumerate(read):
-        room -= json_bytes(entry)
-        if room < 0:
-            return read[: max(1, index)]
-    return read
-
-
-def _pack(value: Any) -> bytes:
-    packed: bytes = msgpack.packb(msgspec.to_builtins(value))
-    return packed
-
-
-def _record(turn: Turn) -> bytes:
-    """A turn as the history keeps it: a script puts `<at> <id> ` before it."""
-    return _pack(turn)
-
-
-def _turn(line: bytes) -> Turn:
-    at, id, record = line.split(b" ", 2)
-    return msgspec.convert(msgpack.unpackb(record) | {"at": at.decode(), "id": id.decode()}, Turn)
-
-
-def _newest(turns: list[Turn], room: int) -> tuple[Turn, ...]:
-    """The newest turns whose JSON fits in `room` bytes."""
-    for index in range(len(turns) - 1, -1, -1):
-        room -= len(msgspec.json.encode(turns[index])) + 1
-        if room < 0:
-            return tuple(turns[index + 1 :])
-    return tuple(turns)
-
-
-def _running(running: list[Any]) -> dict[str, Any] | None:
-    """Fold the entries of the current run, from its beginning, to a run as a snapshot shows it."""
-    run, log = running[0].decode(), running[1]
-    folded: Running | None = None
-    for fields in entries.merged(fields[1] for _, fields in log):
-        entry = entries.entry_of(fields) if fields.get("run") == run else None
-        if folded is None and isinstance(entry, entries.Run):
-            folded = Running(run, entry.turn)
-        if folded is not None and entry is not None:
-            folded.apply(entry)
-    return folded.wire() if folded else None

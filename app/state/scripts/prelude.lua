@@ -97,15 +97,15 @@ end
 
 -- What a producer needs to carry the run that it has just been given, or was given by a call whose answer it
 -- never saw: nil unless `node` is the writer and has appended nothing yet.
--- Returns run, fence, request, ms left, turns that end with the question.
+-- Returns run, fence, request, ms left, turns that end with the question, attempt.
 local function given(node, window)
   local run, fence, now_node, count = head('run', 'fence', 'node', 'count')
   if run == '' or now_node ~= node or count ~= '0' then
     return nil
   end
-  local request, deadline = unpack(redis.call('HMGET', RUN, 'request', 'deadline'))
+  local request, deadline, attempt = unpack(redis.call('HMGET', RUN, 'request', 'deadline', 'attempt'))
   local left = string.format('%.0f', tonumber(deadline) - clock())
-  return {run, fence, request, left, redis.call('LRANGE', TURNS, -window, -1)}
+  return {run, fence, request, left, redis.call('LRANGE', TURNS, -window, -1), attempt}
 end
 
 -- The newest turns that fit, oldest first, from the list's index `last` down. Returns turns, more.

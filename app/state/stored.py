@@ -1,0 +1,75 @@
+"""How values are stored, and what of them goes into one frame."""
+
+from typing import Any, Final
+
+import msgpack
+import msgspec
+
+from app.core import entries
+from app.core.model import Cursor, Session, Turn
+from app.core.protocol import FRAME_BYTES, json_bytes
+from app.core.transcript import Running
+
+HEADER_BYTES: Final = 1024
+
+
+def cursor_of(text: bytes) -> Cursor:
+    """Read a cursor that a script gave."""
+    ms, _, seq = text.partition(b"-")
+    return Cursor(int(ms), int(seq))
+
+
+def member_of(session: Session, run: str) -> str:
+    """A run's name in the index of leases."""
+    return f"{session.name} {run}"
+
+
+def sendable(read: list[tuple[Cursor, bytes]]) -> list[tuple[Cursor, bytes]]:
+    """The first entries whose frame is within its bound in either codec; at least one."""
+    if sum(len(entry) for _, entry in read) * 6 <= FRAME_BYTES - HEADER_BYTES:
+        return read
+    room = FRAME_BYTES - HEADER_BYTES
+    for index, (_, entry) in enumerate(read):
+        room -= json_bytes(entry)
+        if room < 0:
+            return read[: max(1, index)]
+    return read
+
+
+def packed(value: Any) -> bytes:
+    """Encode a value as it is stored."""
+    data: bytes = msgpack.packb(msgspec.to_builtins(value))
+    return data
+
+
+def record_of(turn: Turn) -> bytes:
+    """A turn as the history keeps it: a script puts `<at> <id> ` before it."""
+    return packed(turn)
+
+
+def turn_of(line: bytes) -> Turn:
+    """Read a line of the history: `<at> <id> <rest>`."""
+    at, id, record = line.split(b" ", 2)
+    return msgspec.convert(msgpack.unpackb(record) | {"at": at.decode(), "id": id.decode()}, Turn)
+
+
+def newest_fitting(turns: list[Turn], room: int) -> tuple[Turn, ...]:
+    """The newest turns whose JSON fits in `room` bytes."""
+    for index in range(len(turns) - 1, -1, -1):
+        room -= len(msgspec.json.encode(turns[index])) + 1
+        if room < 0:
+            return tuple(turns[index + 1 :])
+    return tuple(turns)
+
+
+def running_of(running: list[Any]) -> dict[str, Any] | None:
+    """Fold the entries of the current run, from its beginning, to a run as a snapshot shows it."""
+    run, log = running[0].decode(), running[1]
+    folded: Running | None = None
+    for fields in entries.merged(fields[1] for _, fields in log):
+        entry = entries.entry_of(fields) if fields.get("run") == run else None
+        if folded is None and isinstance(entry, entries.Run):
+            folded = Running(run, entry.turn)
+        if folded is not None and entry is not None:
+            folded.apply(entry)
+    return folded.wire() if folded else None

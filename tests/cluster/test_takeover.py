@@ -1,0 +1,163 @@
+"""A node is gone: another goes on with its answers, under the same run ids."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from typing import Any
+
+from app.agent.rescue import LOOK_SECONDS
+from app.client import connect
+from app.core.errors import ModelUnavailable
+from app.core.protocol import Frame
+from tests.reader import reading
+from tests.servers import Script, serving, two, until
+
+LEASE = 1.0
+FOREVER: list[str | float | Exception] = [step for index in range(5000) for step in (f"{index} ", 0.01)]
+
+
+async def test_the_answer_goes_on_at_another_node(redis_url: str, model: Script) -> None:
+    """The run's id stays; readers drop what the first attempt said, and have the second's text, whole."""
+    model.answers.extend([list(FOREVER), ["All ", "is ", "well."]])
+    async with AsyncExitStack() as stack:
+        lives = {name: AsyncExitStack() for name in ("a", "b")}
+        nodes = {}
+        for name, life in lives.items():
+            await stack.enter_async_context(life)
+            nodes[name] = await life.enter_async_context(serving(redis_url, model, name, lease_seconds=LEASE))
+        chat = await stack.enter_async_context(connect([node.ws for node in nodes.values()], user="ada"))
+        said = await chat.say("Well?", session="s")
+        await said.session.until(lambda: said.session.transcript.run and said.session.transcript.run.text)
+        served_by = chat.welcome["node"]
+        nodes[served_by].node.runner.abandon()
+        await lives[served_by].aclose()
+        began = time.monotonic()
+        async with asyncio.timeout(10):
+            turn = await said.answer()
+        assert time.monotonic() - began < LEASE + 1.0
+        assert turn["text"] == "All is well."
+        [other] = set(nodes) - {served_by}
+        assert (nodes[other].node.rescue.claimed, chat.differs, len(model.asked)) == (1, 0, 2)
+        assert other == chat.welcome["node"]
+
+
+async def test_a_run_whose_model_or_node_fails_ends_after_three_attempts(
+    redis_url: str, redis: Any, model: Script
+) -> None:
+    """Each loss is an attempt; the fourth claim ends it as `unavailable`, with the text that stands."""
+    model.answers.extend([list(FOREVER) for _ in range(3)])
+    async with two(redis_url, model, lease_seconds=LEASE) as (a, b), reading(b.ws) as reader:
+        said = await reader.ask(type="say", session="s", id="m", text="Well?")
+        for attempt in (1, 2, 3):
+            await until(lambda attempt=attempt: len(model.asked) == attempt)
+            await until(lambda: _text(redis))
+            a.node.runner.abandon()
+            b.node.runner.abandon()
+            await until(lambda: a.node.runner.running + b.node.runner.running == 0)
+        end: Frame = {}
+        while not end:
+            batch = await reader.next("batch")
+            end = next((entry for entry in batch["entries"] if entry["kind"] == "end"), {})
+        assert (end["state"], end["code"]) == ("failed", "unavailable")
+        history = await reader.ask(type="history", session="s", limit=10)
+        [_, turn] = history["turns"]
+        assert (said["run"], "failed", end["length"]) == (turn["id"], turn["state"], len(turn["text"]))
+        assert end["length"] > 0
+
+
+def _text(redis: Any) -> bool:
+    """Whether the current attempt has said something: its writer has appended."""
+    return int(redis.hget(redis.keys("*:head:*")[0], "count")) > 0
+
+
+async def test_a_stop_of_a_run_whose_node_is_dead_ends_it(redis_url: str, model: Script) -> None:
+    """Once its lease has run out it is claimed, and ended as stopped, with the text that stands; nobody is asked."""
+    model.answers.append(list(FOREVER))
+    async with two(redis_url, model, lease_seconds=LEASE) as (a, b), connect(b.ws, user="ada") as chat:
+        async with reading(a.ws) as speaker:
+            said = await speaker.ask(type="say", session="s", id="m", text="Well?")
+        session = await chat.open("s")
+        await session.until(lambda: session.transcript.run and session.transcript.run.text)
+        a.node.runner.abandon()
+        a.node.rescue.paused = True
+        await chat.stop("s", said["run"])
+        await session.until(lambda: session.turn(said["run"]))
+        turn = session.turn(said["run"]) or {}
+        assert turn["state"] == "stopped"
+        assert turn["text"].startswith("0 ")
+        assert (len(model.asked), chat.differs) == (1, 0)
+
+
+async def test_a_queued_turn_is_answered_after_a_takeover(redis_url: str, model: Script) -> None:
+    """The queue waits for the run that was taken over, and goes on after it."""
+    model.answers.extend([list(FOREVER), ["First."], ["Second."]])
+    async with two(redis_url, model, lease_seconds=LEASE) as (a, b), connect(b.ws, user="ada") as chat:
+        async with reading(a.ws) as speaker:
+            await speaker.ask(type="say", session="s", id="m1", text="One?")
+        await chat.open("s")
+        second = await chat.say("Two?", session="s")
+        a.node.rescue.paused = True
+        a.node.runner.abandon()
+        assert (await second.answer())["text"] == "Second."
+        texts = [turn["text"] for turn in second.session.transcript.turns]
+        assert texts == ["One?", "First.", "Two?", "Second."]
+
+
+async def test_a_draining_node_hands_over_at_once(redis_url: str, model: Script) -> None:
+    """What it cannot finish in time it gives up, with the bell: no lease is waited for, and no attempt is counted."""
+    model.answers.extend([list(FOREVER), ["Done."]])
+    async with two(redis_url, model, lease_seconds=60) as (a, b), connect(b.ws, user="ada") as chat:
+        async with reading(a.ws) as speaker:
+            said = await speaker.ask(type="say", session="s", id="m", text="Well?")
+        session = await chat.open("s")
+        await session.until(lambda: session.transcript.run and session.transcript.run.text)
+        began = time.monotonic()
+        await a.node.drain()
+        await session.until(lambda: session.turn(said["run"]))
+        assert time.monotonic() - began < 1.0 + LOOK_SECONDS
+        assert (session.turn(said["run"]) or {})["text"] == "Done."
+        assert (a.node.rescue.claimed, b.node.rescue.claimed) == (0, 1)
+
+
+async def test_a_node_that_was_frozen_writes_nothing_more(redis_url: str, redis: Any, model: Script) -> None:
+    """Its lease ran out and another has claimed: its next append is refused, and nothing interleaves."""
+    step = asyncio.Event()
+
+    async def wait() -> None:
+        if len(model.asked) == 1 and first:
+            await step.wait()
+        first.append(1)
+
+    first: list[int] = []
+    model.gate = wait
+    model.answers.extend([["old ", "old ", "old "], ["new ", 0.3, "new"]])
+    async with two(redis_url, model, lease_seconds=LEASE, flush_ms=0) as (a, b), connect(b.ws, user="ada") as chat:
+        a.node.rescue.paused = True
+        async with reading(a.ws) as speaker:
+            said = await speaker.ask(type="say", session="s", id="m", text="Well?")
+        session = await chat.open("s")
+        await session.until(lambda: session.transcript.run and session.transcript.run.text == "old ")
+
+        def claimed() -> bool:
+            for key in redis.keys("*:leases"):  # as if the node had not renewed for its lease
+                redis.zadd(key, dict.fromkeys(redis.zrange(key, 0, -1), 1), xx=True)
+            return b.node.rescue.claimed == 1
+
+        await until(claimed)
+        step.set()
+        await session.until(lambda: session.turn(said["run"]))
+        assert (session.turn(said["run"]) or {})["text"] == "new new"
+        await until(lambda: a.node.runner.running == 0)
+        assert chat.differs == 0
+
+
+async def test_a_failed_model_is_not_taken_over(redis_url: str, model: Script) -> None:
+    """That is an end, not a loss."""
+    model.answers.append(["Hm ", ModelUnavailable("gone")])
+    async with two(redis_url, model, lease_seconds=LEASE) as (a, _), reading(a.ws) as reader:
+        await reader.ask(type="say", session="s", id="m", text="Well?")
+        entries: list[Frame] = []
+        while not entries or entries[-1]["kind"] != "end":
+            entries += (await reader.next("batch"))["entries"]
+        assert tuple(entries[-1][key] for key in ("state", "code", "length")) == ("failed", "model_unavailable", 3)
+        assert len(model.asked) == 1
