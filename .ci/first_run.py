@@ -12,7 +12,7 @@ import urllib.request
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-START_SECONDS = 180.0
+START_SECONDS = 120.0
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 LONG = "Tell me a long story about a lighthouse keeper, with many details. Do not stop early."
 

