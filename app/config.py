@@ -5,7 +5,6 @@ A missing or wrong setting is one line that names it, what was seen and what was
 
 import argparse
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,7 +15,7 @@ import platformdirs
 
 from app.state.connect import SCHEMES
 
-DATA: Final = Path()  # stands for the user's data folder
+DATA: Final = Path("\0")  # stands for the user's data folder; no path can be it
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -95,9 +94,21 @@ def read(environ: Mapping[str, str], given: Mapping[str, str | None]) -> Setting
     return settings
 
 
-def incarnation() -> str:
-    """A random name for this life of a node."""
-    return secrets.token_hex(8)
+def environ(settings: Settings) -> dict[str, str]:
+    """Give settings as an environment that reads as the same; the secret ones are left to the real environment."""
+    told: dict[str, str] = {}
+    for knob_ in fields(Settings):
+        value = getattr(settings, knob_.name)
+        if value is not None and knob_.name not in SECRETS:
+            text = (
+                ",".join(value)
+                if isinstance(value, tuple)
+                else str(int(value))
+                if isinstance(value, bool)
+                else str(value)
+            )
+            told[knob_.name.upper()] = text
+    return told
 
 
 def _value(name: str, kind: Any, text: str) -> Any:

@@ -14,7 +14,7 @@ from app.agent.llm import Model
 from app.agent.rescue import Rescue
 from app.agent.run import Pace
 from app.agent.runner import Runner
-from app.config import Settings, incarnation
+from app.config import Settings
 from app.core.commands import Say
 from app.core.errors import BadFrame, StateUnavailable
 from app.core.model import Session
@@ -29,6 +29,7 @@ from app.state.sessions import Bounds, Sessions
 from app.state.users import Users
 
 START_SECONDS: Final = 5.0
+GIVE_UP_SECONDS: Final = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Node:
         self.settings = settings
         self.model = model
         self.trial = trial  # the model is for trying out only, and people are told how to connect a real one
-        self.incarnation = incarnation()
+        self.incarnation = secrets.token_hex(8)
         self.differing = 0  # texts that readers reported to differ from the log: must stay 0
         self.draining = False
         connect = connector(settings.redis_url)
@@ -62,7 +63,7 @@ class Node:
         pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
         self.runner = Runner(self.sessions, model, tasks, node=settings.node, pace=pace, ended=self._ended)
 
-        self.rescue = Rescue(self.sessions, self.runner, lease_s=settings.lease_seconds)
+        self.rescue = Rescue(self.sessions, self.runner, lease_s=settings.lease_seconds, paused=lambda: self.draining)
 
     async def reach(self) -> None:
         """Return when Redis answers on both connections.
@@ -111,19 +112,22 @@ class Node:
             await self.hub.compare()
 
     async def drain(self) -> None:
-        """Claim no more, go on with the answers under way up to `DRAIN_SECONDS`, then give them up."""
+        """Begin and claim no more, go on with the answers under way up to `DRAIN_SECONDS`, then give them up."""
         if self.draining:
             return
-        self.draining = self.rescue.paused = True
+        self.draining = True
+        self.runner.close()
         try:
             async with asyncio.timeout(self.settings.drain_seconds):
                 await self.runner.idle()
         except TimeoutError:
             log.info("%d answers are left to other nodes", self.runner.running)
-            try:
-                await self.runner.release()
-            except StateUnavailable:
-                log.warning("they could not be given up, and wait for their leases to lapse")
+        self.runner.give_up()
+        try:
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                await self.runner.idle()
+        except TimeoutError:
+            log.warning("%d answers could not be given up, and wait for their leases to lapse", self.runner.running)
 
     def _heard(self, channel: str, data: bytes) -> None:
         if channel == BELL:

@@ -14,10 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from app.config import Settings
+from app.config import Settings, environ
 from app.edge.serve import listen
 
 RESTART_SECONDS: Final = 1.0
+REFUSED: Final = 2  # a setting is wrong: starting again would not help
 END_SECONDS: Final = 10.0
 
 
@@ -70,7 +71,13 @@ async def _keep(plan: Plan, settings: Settings, told: asyncio.Event, *, restart:
         given = [] if plan.listener is None else [plan.listener]
         flags = [f"--listener={number}" for number in given]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", "serve", *flags, env=os.environ | plan.environ, pass_fds=given
+            sys.executable,
+            "-m",
+            "app",
+            "serve",
+            *flags,
+            env=os.environ | environ(settings) | plan.environ,
+            pass_fds=given,
         )
         ended, stop = asyncio.create_task(process.wait()), asyncio.create_task(told.wait())
         await asyncio.wait([ended, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -78,8 +85,9 @@ async def _keep(plan: Plan, settings: Settings, told: asyncio.Event, *, restart:
         if told.is_set():
             await _end(process, settings)
             return
-        print(f"chat: node {plan.name} (process {process.pid}) ended with {await ended}", flush=True)
-        if not restart:
+        code = await ended
+        print(f"chat: node {plan.name} (process {process.pid}) ended with {code}", flush=True)
+        if not restart or code == REFUSED:
             return
         with suppress(TimeoutError):
             await asyncio.wait_for(told.wait(), RESTART_SECONDS)

@@ -89,3 +89,16 @@ def test_allow_guests_lifts_the_loopback_rule() -> None:
 def test_what_loopback_is(host: str, expected: bool) -> None:
     """Exact names and addresses; a name that begins like one is none."""
     assert expected == config.loopback(host)
+
+
+def test_settings_given_as_an_environment_read_as_the_same() -> None:
+    """So that a node's children are told what it was told, by flag or otherwise."""
+    flags = {
+        "node": "n",
+        "nodes": "http://x:1,http://y:2",
+        "allow_guests": "1",
+        "flush_ms": "7",
+        "redis_url": "redis://z",
+    }
+    settings = config.read(GOOD, flags)
+    assert settings == config.read(config.environ(settings), {})

@@ -13,6 +13,7 @@ loses nothing as long as nobody has claimed: its next append renews.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from app.agent.runner import Runner
@@ -31,9 +32,9 @@ log = logging.getLogger(__name__)
 class Rescue:
     """This node's search. Owned by `run`."""
 
-    def __init__(self, sessions: Sessions, runner: Runner, *, lease_s: float) -> None:
+    def __init__(self, sessions: Sessions, runner: Runner, *, lease_s: float, paused: Callable[[], bool]) -> None:
         self.claimed = 0  # runs taken over by this node
-        self.paused = False  # set when the node drains
+        self._paused = paused
         self._sessions = sessions
         self._runner = runner
         self._lease_s = lease_s
@@ -44,25 +45,30 @@ class Rescue:
         self._bell.set()
 
     async def run(self) -> None:
-        """Look until cancelled."""
-        trusted_at, part, wait = time.monotonic() + self._lease_s, 0, LOOK_SECONDS
+        """Look until cancelled, or until the node drains."""
+        looked_at, part, wait = time.monotonic(), 0, LOOK_SECONDS
+        trusted_at = looked_at + self._lease_s
         while True:
             rung = await self._rest(wait)
-            if self.paused:
-                continue
+            if self._paused():
+                return
             buckets = range(BUCKETS) if rung else range(part, BUCKETS, PARTS)
-            part = part if rung else (part + 1) % PARTS
             began_at = time.monotonic()
+            if began_at - looked_at > SLOW_SECONDS:
+                trusted_at = began_at + self._lease_s  # it was this node that stood still
             try:
                 found = await self._sessions.lapsed(buckets, given_up_only=began_at < trusted_at)
-                for member in found[:CLAIMS]:
-                    await self._claim(member)
             except StateUnavailable:
-                trusted_at = time.monotonic() + self._lease_s
-                found = []
-            if time.monotonic() - began_at > SLOW_SECONDS:
-                trusted_at = time.monotonic() + self._lease_s
-            wait = LOOK_SECONDS if len(found) <= CLAIMS else 0.0
+                found, trusted_at = [], time.monotonic() + self._lease_s
+            looked_at = time.monotonic()
+            if looked_at - began_at > SLOW_SECONDS:
+                found, trusted_at = [], looked_at + self._lease_s
+            for member in found[:CLAIMS]:
+                await self._claim(member)
+            if len(found) <= CLAIMS:
+                part, wait = (part if rung else (part + 1) % PARTS), LOOK_SECONDS
+            else:
+                wait = 0.0  # at once, and in the same place
 
     async def _rest(self, seconds: float) -> bool:
         """Wait, and say whether the bell rang."""
@@ -75,8 +81,17 @@ class Rescue:
         return True
 
     async def _claim(self, member: str) -> None:
-        carry = await self._sessions.claim(member)
-        if carry is not None:
-            self.claimed += 1
-            log.info("run %s: taken over, attempt %d", carry.writer.run, carry.attempt)
-            self._runner.carry(carry)
+        """Claim one run. What is wrong with it must not keep this node from the others."""
+        if self._runner.carries(member.partition(" ")[2]):
+            return  # its own renewal decides: it was this node that was late
+        try:
+            carry = await self._sessions.claim(member)
+        except StateUnavailable as error:
+            log.warning("%s: not claimed: %s", member, error)
+        except Exception:
+            log.exception("%s: cannot be claimed", member)
+        else:
+            if carry is not None:
+                self.claimed += 1
+                log.info("run %s: taken over, attempt %d", carry.writer.run, carry.attempt)
+                self._runner.carry(carry)

@@ -63,47 +63,57 @@ class Run:
         self._began_at = self._touched_at = time.monotonic()
         self._first_at: float | None = None
         self._deadline = self._began_at + carry.left_s
-        self._stop = self._look = False
+        self._stop = self._look = self._given_up = False
         self._failure: ChatError | None = None
         self._usage: dict[str, Any] | None = None
         self._text: list[str] = []
         self._hash = hashlib.sha256()
         self._length = self._entries = self._count = 0
-        if carry.ending:
-            self._restore(carry)
-
-    def _restore(self, carry: Carry) -> None:
-        """Take a run over only to end it, with the text that stands."""
-        self._taken(pieces(carry.partial, entries.TEXT_BYTES) if carry.partial else [])
-        if carry.ending == "stopped":
-            self._stop = True
-        else:
-            self._failure = Unavailable("it was tried as often, or as long, as it may be", code=carry.ending)
 
     def look(self) -> None:
         """Ask Redis now whether the run is to stop."""
         self._look = True
         self._wake.set()
 
-    async def release(self) -> None:
-        """Give the run up, for another node to go on with."""
-        await self._sessions.release(self.writer)
+    def give_up(self) -> None:
+        """Write what is there, and leave the rest of the run to another node."""
+        self._given_up = True
+        self._wake.set()
 
     async def see_through(self) -> Carry | None:
         """Answer, and end the run; return the next one of the session, which has begun with that."""
-        reader = asyncio.create_task(self._read() if not self._carry.ending else asyncio.sleep(0))
         try:
-            await self._write(reader)
-            if reader.done() and not self._stop and self._failure is None:
-                self._failure = _failure(reader)
-            reader.cancel()
-            return await self._end()
+            if self._carry.ending:
+                return await self._close()
+            return await self._answer()
         except FencedOut:
             log.info("run %s: fenced out", self.writer.run)
             return None
+
+    async def _answer(self) -> Carry | None:
+        reader = asyncio.create_task(self._read())
+        try:
+            await self._write(reader)
+            if self._given_up and not (reader.done() or self._stop or self._failure):
+                await self._flush(self._coalescer.finish(time.monotonic()))
+                await self._sessions.release(self.writer)
+                return None
+            if reader.done() and not self._stop and self._failure is None:
+                self._failure = _failure(reader)
+            reader.cancel()  # the upstream is told before the last write
+            return await self._end()
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+    async def _close(self) -> Carry | None:
+        """End a run that was claimed only for that, with the text that stands in the log."""
+        partial, ending = self._carry.partial, self._carry.ending
+        if partial:
+            self._taken(pieces(partial, entries.TEXT_BYTES))
+        self._stop = ending == "stopped"
+        self._failure = None if self._stop else Unavailable("it was tried as often as it may be", code=ending)
+        return await self._end()
 
     async def _read(self) -> None:
         """Read the model to its end."""
@@ -131,7 +141,7 @@ class Run:
 
     async def _write(self, reader: asyncio.Task[None]) -> None:
         """Write what the model says until it has ended, the run is to stop, or a bound is reached."""
-        while not (reader.done() or self._stop or self._failure):
+        while not (reader.done() or self._stop or self._failure or self._given_up):
             now = time.monotonic()
             due = self._coalescer.due(now)
             if due == 0.0:

@@ -1,7 +1,8 @@
 """The runs that this node carries.
 
-A node carries a run once: `carry` of one that it has, or had, is nothing. So a `say` whose answer was lost may be
-asked again, and whichever answer arrives first begins the run.
+A run that is carried here is not carried twice, and neither is one under a fence that was carried before. So a `say`
+whose answer was lost may be asked again, and whichever answer arrives first begins the run. A closed runner hands back
+whatever it is given: what a draining node commits, another node claims.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ class Runner:
         self._node = node
         self._pace = pace
         self._ended = ended
+        self._closed = False
         self._runs: dict[str, Run] = {}
         self._working: dict[asyncio.Task[None], None] = {}
         self._carried: OrderedDict[tuple[str, int], None] = OrderedDict()
@@ -56,6 +58,9 @@ class Runner:
             return
         key = (carry.writer.run, carry.writer.fence)
         if key in self._carried or carry.writer.run in self._runs:
+            return
+        if self._closed:
+            self._tasks.create_task(self._hand_back(carry))
             return
         self._carried[key] = None
         if len(self._carried) > REMEMBERED:
@@ -76,15 +81,24 @@ class Runner:
         while self._runs:
             await asyncio.gather(*(run.over.wait() for run in self._runs.values()))
 
-    async def release(self) -> None:
-        """Give up all runs, for other nodes to go on with.
+    def close(self) -> None:
+        """Begin no more runs: hand back at once what is given from now on."""
+        self._closed = True
 
-        Raises:
-            StateUnavailable: not all could be; their leases lapse.
-        """
-        runs = list(self._runs.values())
-        self.abandon()
-        await asyncio.gather(*(run.release() for run in runs))
+    def give_up(self) -> None:
+        """Have all runs write what is there, and leave the rest to other nodes; `idle` tells when that is done."""
+        for run in self._runs.values():
+            run.give_up()
+
+    def carries(self, run: str) -> bool:
+        """Say whether a run is carried here now."""
+        return run in self._runs
+
+    async def _hand_back(self, carry: Carry) -> None:
+        try:
+            await self._sessions.release(carry.writer)
+        except StateUnavailable:
+            log.warning("run %s: could not be handed back, and waits for its lease to lapse", carry.writer.run)
 
     def abandon(self) -> None:
         """Drop all runs: their leases lapse, and whoever finds them goes on."""

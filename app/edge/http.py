@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.core.commands import Say, command_of
-from app.core.entries import Batch, End, decode
+from app.core.entries import Batch, End, Gone, decode
 from app.core.errors import (
     BY_CODE,
     BadFrame,
@@ -206,8 +206,10 @@ def _say(frame: dict[str, Any]) -> Say:
 
 
 def _ends(run: str, batch: Batch) -> bool:
-    """Say whether a batch ends `run`."""
-    return any(isinstance(entry, End) and entry.run == run for entry in map(decode, batch.entries))
+    """Say whether a batch ends `run`, or its session."""
+    return any(
+        isinstance(entry, Gone) or (isinstance(entry, End) and entry.run == run) for entry in map(decode, batch.entries)
+    )
 
 
 def _chatted(session: Session, said: Said, turn: Turn | None) -> Response:

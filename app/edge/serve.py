@@ -50,7 +50,8 @@ def listen(settings: Settings) -> socket.socket:
     listener.set_inheritable(True)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # uvloop sets it anyway, asyncio does not
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it, macOS does not
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
     return listener
 
 

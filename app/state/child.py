@@ -2,8 +2,8 @@
 
 Who uses it is a shared lock on a file, which the kernel lets go of however a process ends. So a node that is killed
 leaves nothing to clean up: the next node finds the server answering and adopts it, or finds it silent and replaces
-it; and whoever leaves and is alone (the exclusive lock is to be had) stops it. Starting and stopping are serialised
-by a second lock.
+it; and whoever leaves and is alone (the exclusive lock is to be had) stops it. A server that dies is started again by
+whichever of its users sees it first. Starting and stopping are serialised by a second lock.
 
 The files are in one folder a server: `starting.lock`, `users.lock`, `pid`, `log`.
 """
@@ -11,18 +11,24 @@ The files are in one folder a server: `starting.lock`, `users.lock`, `pid`, `log
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
+HUNG_SECONDS: Final = 2.0  # what a silent server gets to end by itself
 LOOK_SECONDS: Final = 0.02
+WATCH_SECONDS: Final = 0.5
+AGAIN_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class NotStarted(Exception):
@@ -56,35 +62,67 @@ class Child:
                 fcntl.flock(users, fcntl.LOCK_SH)
                 if not await self.answers():
                     await self._replace()
+            watching = asyncio.create_task(self._watch())
             try:
                 yield
             finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
                 async with self._alone():
                     if _only(users):
-                        await self._end()
+                        await self._end(answering=await self.answers())
+
+    async def _watch(self) -> None:
+        """Start the server again when it has died, until cancelled. One that is only silent may be busy: it stays."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._pid() is not None:
+                continue
+            try:
+                async with self._alone():
+                    if not await self.answers():
+                        log.warning("the server in %s has died, and is started again", self.folder)
+                        await self._replace()
+            except (NotStarted, OSError) as error:
+                log.warning("the server in %s does not come back: %s", self.folder, error)
+                await asyncio.sleep(AGAIN_SECONDS)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """Hold the starting lock; others wait."""
+        seconds = START_SECONDS + STOP_SECONDS
         with (self.folder / "starting.lock").open("a") as starting:
-            async with asyncio.timeout(START_SECONDS + STOP_SECONDS):
-                while not _locked(starting):  # noqa: ASYNC110 - another process holds it
-                    await asyncio.sleep(LOOK_SECONDS)
+            try:
+                async with asyncio.timeout(seconds):
+                    while not _locked(starting):  # noqa: ASYNC110 - another process holds it
+                        await asyncio.sleep(LOOK_SECONDS)
+            except TimeoutError as error:
+                raise NotStarted(f"another process has held {starting.name} for {seconds:.0f} s") from error
             yield
 
     async def _replace(self) -> None:
         """Start the server, after ending one that is there and does not answer."""
-        await self._end()
-        with (self.folder / "log").open("ab") as log:
+        await self._end(answering=False)
+        with (self.folder / "log").open("ab") as words:
             process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own command; a fork, no wait
                 self.command(),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=words,
+                stderr=words,
                 start_new_session=True,
             )
-        (self.folder / "pid").write_text(str(process.pid))
+        try:
+            (self.folder / "pid").write_text(str(process.pid))
+            await self._up(process)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        process.returncode = 0  # it is on its own from here: it may outlive us, and nobody is to be warned of that
+
+    async def _up(self, process: subprocess.Popen[bytes]) -> None:
+        """Return when it answers."""
         try:
             async with asyncio.timeout(START_SECONDS):
                 while not await self.answers():
@@ -94,31 +132,41 @@ class Child:
         except TimeoutError as error:
             raise NotStarted(self._last_words()) from error
 
-    async def _end(self) -> None:
+    async def _end(self, *, answering: bool) -> None:
         """Ask it to end; after a while, make it."""
         pid = self._pid()
-        if pid is None:
-            return
-        with _gone():
-            if self.stop is not None and await self.answers():
-                await self.stop()
-            else:
-                os.kill(pid, signal.SIGTERM)
-            for _ in range(int(STOP_SECONDS / LOOK_SECONDS)):
-                _reap(pid)
-                os.kill(pid, 0)
-                await asyncio.sleep(LOOK_SECONDS)
-            os.kill(pid, signal.SIGKILL)
+        if answering and self.stop is not None:
+            await self.stop()
+        elif pid is not None:
+            _tell(pid, signal.SIGTERM)
+        if pid is not None and not await self._left(pid, STOP_SECONDS if answering else HUNG_SECONDS):
+            _tell(pid, signal.SIGKILL)
+            await self._left(pid, STOP_SECONDS)
         (self.folder / "pid").unlink(missing_ok=True)
 
+    async def _left(self, pid: int, seconds: float) -> bool:
+        """Whether the process has gone within so many seconds."""
+        for _ in range(int(seconds / LOOK_SECONDS)):
+            if self._pid() != pid:
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
+
     def _pid(self) -> int | None:
-        """The server's process, if the one that the file names is in fact of this folder."""
+        """The server's process, if the one that the file names lives, and is in fact of this folder."""
         try:
             pid = int((self.folder / "pid").read_text())
-            ours = Path(f"/proc/{pid}/cwd").resolve() == self.folder.resolve() if Path("/proc/self").exists() else True
-        except (OSError, ValueError):
+            if pid <= 1 or not self._ours(pid):
+                return None
+            _reap(pid)
+            os.kill(pid, 0)
+        except (OSError, ValueError, OverflowError):
             return None
-        return pid if ours else None
+        return pid
+
+    def _ours(self, pid: int) -> bool:
+        """Whether a process works in this folder; one that has ended works nowhere. Without a /proc, believe it."""
+        return not Path("/proc/self").exists() or Path(os.readlink(f"/proc/{pid}/cwd")) == self.folder.resolve()
 
     def _last_words(self) -> str:
         lines = (self.folder / "log").read_text(errors="replace").strip().splitlines()
@@ -144,8 +192,6 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
-@contextmanager
-def _gone() -> Iterator[None]:
-    """A process that is gone is what was wanted."""
-    with contextlib.suppress(ProcessLookupError):
-        yield
+def _tell(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # a process that is gone is what was wanted
+        os.kill(pid, number)

@@ -44,14 +44,15 @@ def connector(url: str) -> Connect:
     """
     if not url.startswith(SCHEMES):
         raise ValueError(f"expected {', '.join(SCHEMES)}, not {url.partition('://')[0]!r}")
+    keepalive = {} if url.startswith("unix://") else {"socket_keepalive": True}
     pool = ConnectionPool.from_url(
         url,
         protocol=2,
         socket_timeout=None,  # our own limits; a subscription may be silent for long
         socket_connect_timeout=CONNECT_SECONDS,
-        socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         client_name="chat",
+        **keepalive,
     )
     return pool.make_connection
 
@@ -66,17 +67,11 @@ class Pipe:
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
-        self._connection: AbstractConnection | None = None
         self._packer = connect()  # never connected: it knows how to write commands
         self._outgoing: dict[asyncio.Future[Any], list[bytes]] = {}
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._wanted = asyncio.Event()
         self._broken = asyncio.Event()
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection stands, as far as is known."""
-        return self._connection is not None
 
     async def call(self, *command: Any) -> Any:
         """Send one command and return its answer, as bytes.
@@ -118,12 +113,11 @@ class Pipe:
             connection = self._connect()
             try:
                 await connection.connect()
-                self._connection, failures = connection, 0
+                failures = 0
                 await self._carry(connection)
             except (RedisError, OSError) as error:
                 log.warning("redis: %s", error)
             finally:
-                self._connection = None
                 self._fail()
                 with contextlib.suppress(RedisError, OSError):
                     await connection.disconnect(nowait=True)

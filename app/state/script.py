@@ -1,7 +1,8 @@
 """Running the Lua scripts in `scripts/`: by SHA-1, with the text where a server does not know it yet.
 
-Every script is idempotent by its arguments, so an attempt whose answer was lost is simply made again, within one
-limit on the whole. Two versions of the code can thus run side by side during a deploy.
+Every script may be repeated with the same arguments, so an attempt whose answer was lost is simply made again, within
+one limit on the whole. (`delete` removes
+whatever is there by then.) Two versions of the code can thus run side by side during a deploy.
 """
 
 import asyncio

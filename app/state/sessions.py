@@ -11,7 +11,7 @@ from app.core import entries
 from app.core.commands import Say, fingerprint
 from app.core.entries import Batch
 from app.core.errors import Busy, IdReused, NotFound, QueueFull
-from app.core.model import START, Cursor, Request, Session, Turn, User, Writer, title_of
+from app.core.model import START, Cursor, Request, Session, Turn, Writer, title_of
 from app.core.protocol import BATCH_BYTES, QUEUED, SNAPSHOT_BYTES
 from app.state.keys import BELL, SessionKeys, leases
 from app.state.outcomes import (
@@ -28,7 +28,17 @@ from app.state.outcomes import (
     Snapshot,
 )  # fmt: skip
 from app.state.script import Scripts
-from app.state.stored import cursor_of, member_of, newest_fitting, packed, record_of, running_of, sendable, turn_of
+from app.state.stored import (
+    cursor_of,
+    member_of,
+    newest_fitting,
+    packed,
+    record_of,
+    run_named,
+    running_of,
+    sendable,
+    turn_of,
+)
 
 ENTRIES: Final = 256  # of one read
 LOG_ENTRIES: Final = 2000
@@ -51,7 +61,11 @@ class Bounds:
 
 
 class Sessions:
-    """All sessions, on behalf of one node (`incarnation`, shown to people as `name`)."""
+    """All sessions, on behalf of one node (`incarnation`, shown to people as `name`).
+
+    Every method raises StateUnavailable where Redis does not answer in time or refuses; what was asked may then have
+    been done, and may be asked again.
+    """
 
     def __init__(self, scripts: Scripts, *, incarnation: str, name: str, bounds: Bounds) -> None:
         self._scripts = scripts
@@ -158,9 +172,7 @@ class Sessions:
         Raises:
             StateUnavailable
         """
-        name, _, run = member.partition(" ")
-        user, _, id = name.partition("/")
-        session = Session(User(user), id)
+        session, run = run_named(member)
         keys = SessionKeys(session)
         status, *rest = await self._scripts.run(
             "claim", keys.all, keys.live, member, run, self._node, self._name, self._lease_ms, self._window, ATTEMPTS
@@ -170,7 +182,7 @@ class Sessions:
         carry = self._carry(session, rest[0])
         if carry is None or not rest[1]:
             return carry
-        running = running_of([run.encode(), rest[2]])
+        running = running_of(run, rest[2])
         return replace(carry, ending=rest[1].decode(), partial=running["text"] if running else "")
 
     async def release(self, writer: Writer) -> None:
@@ -226,7 +238,7 @@ class Sessions:
             {"id": item[0].decode(), "text": msgpack.unpackb(item[4])["text"], "run": item[1].decode()}
             for item in (msgpack.unpackb(waiting, raw=True) for waiting in queue)
         )
-        run = running_of(running) if running else None
+        run = running_of(running[0].decode(), running[1]) if running else None
         room = SNAPSHOT_BYTES - len(msgspec.json.encode((queued, run)))
         kept = newest_fitting([turn_of(line) for line in lines], room)
         return Snapshot(cursor_of(at), title.decode(), kept, bool(more) or len(kept) < len(lines), queued, run)

@@ -6,7 +6,7 @@ import msgpack
 import msgspec
 
 from app.core import entries
-from app.core.model import Cursor, Session, Turn
+from app.core.model import Cursor, Session, Turn, User
 from app.core.protocol import FRAME_BYTES, json_bytes
 from app.core.transcript import Running
 
@@ -22,6 +22,13 @@ def cursor_of(text: bytes) -> Cursor:
 def member_of(session: Session, run: str) -> str:
     """A run's name in the index of leases."""
     return f"{session.name} {run}"
+
+
+def run_named(member: str) -> tuple[Session, str]:
+    """Read what `member_of` wrote."""
+    name, _, run = member.partition(" ")
+    user, _, id = name.partition("/")
+    return Session(User(user), id), run
 
 
 def sendable(read: list[tuple[Cursor, bytes]]) -> list[tuple[Cursor, bytes]]:
@@ -62,9 +69,8 @@ def newest_fitting(turns: list[Turn], room: int) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def running_of(running: list[Any]) -> dict[str, Any] | None:
+def running_of(run: str, log: list[Any]) -> dict[str, Any] | None:
     """Fold the entries of the current run, from its beginning, to a run as a snapshot shows it."""
-    run, log = running[0].decode(), running[1]
     folded: Running | None = None
     for fields in entries.merged(fields[1] for _, fields in log):
         entry = entries.entry_of(fields) if fields.get("run") == run else None

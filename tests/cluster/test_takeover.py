@@ -79,7 +79,7 @@ async def test_a_stop_of_a_run_whose_node_is_dead_ends_it(redis_url: str, model:
         session = await chat.open("s")
         await session.until(lambda: session.transcript.run and session.transcript.run.text)
         a.node.runner.abandon()
-        a.node.rescue.paused = True
+        a.node.draining = True
         await chat.stop("s", said["run"])
         await session.until(lambda: session.turn(said["run"]))
         turn = session.turn(said["run"]) or {}
@@ -96,7 +96,7 @@ async def test_a_queued_turn_is_answered_after_a_takeover(redis_url: str, model:
             await speaker.ask(type="say", session="s", id="m1", text="One?")
         await chat.open("s")
         second = await chat.say("Two?", session="s")
-        a.node.rescue.paused = True
+        a.node.draining = True
         a.node.runner.abandon()
         assert (await second.answer())["text"] == "Second."
         texts = [turn["text"] for turn in second.session.transcript.turns]
@@ -132,7 +132,7 @@ async def test_a_node_that_was_frozen_writes_nothing_more(redis_url: str, redis:
     model.gate = wait
     model.answers.extend([["old ", "old ", "old "], ["new ", 0.3, "new"]])
     async with two(redis_url, model, lease_seconds=LEASE, flush_ms=0) as (a, b), connect(b.ws, user="ada") as chat:
-        a.node.rescue.paused = True
+        a.node.draining = True
         async with reading(a.ws) as speaker:
             said = await speaker.ask(type="say", session="s", id="m", text="Well?")
         session = await chat.open("s")

@@ -4,14 +4,14 @@
 -- Returns {'gone', 1 if there was one}
 -- Nothing is written but removals, so that it works where memory is short: `gone` is told, and not kept.
 
-local ms, seq, run, node = head('ms', 'seq', 'run', 'node')
+local ms, seq, run = head('ms', 'seq', 'run')
+hint()
 redis.call('DEL', HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE)
 if seq == '' then
   return {'gone', 0}
 end
 if run ~= '' then
   redis.call('ZREM', LEASES, ARGV[2] .. run)
-  redis.call('PUBLISH', 'node:' .. node, 'stop ' .. run)
 end
 local at = id_of(math.max(clock(), tonumber(ms)), tonumber(seq) + 1)
 redis.call('PUBLISH', ARGV[1], ms .. '-' .. seq .. ' ' .. at .. ' ' .. ARGV[3])

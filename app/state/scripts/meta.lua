@@ -6,6 +6,9 @@
 if redis.call('EXISTS', HEAD) == 0 then
   return {'not_found'}
 end
+if (head('title')) == ARGV[2] then
+  return {'set', top()}
+end
 redis.call('HSET', HEAD, 'title', ARGV[2])
 local _, at = add(ARGV[1], {ARGV[3]})
 touch(tonumber(ARGV[4]))

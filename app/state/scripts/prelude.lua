@@ -74,7 +74,6 @@ end
 
 -- All keys of a session live and expire together.
 local function touch(ttl_ms)
-  redis.call('HSET', HEAD, 'active', string.format('%.0f', clock()))
   for i = 1, 7 do
     redis.call('PEXPIRE', KEYS[i], ttl_ms)
   end
@@ -95,17 +94,31 @@ local function run_entry(run, turn, attempt, how, name, model)
   return cmsgpack.pack({kind = 'run', run = run, turn = turn, attempt = attempt, how = how, node = name, model = model})
 end
 
--- What a producer needs to carry the run that it has just been given, or was given by a call whose answer it
--- never saw: nil unless `node` is the writer and has appended nothing yet.
+-- What a producer needs to carry the current run.
 -- Returns run, fence, request, ms left, turns that end with the question, attempt.
-local function given(node, window)
-  local run, fence, now_node, count = head('run', 'fence', 'node', 'count')
-  if run == '' or now_node ~= node or count ~= '0' then
-    return nil
-  end
+local function hand(window)
+  local run, fence = head('run', 'fence')
   local request, deadline, attempt = unpack(redis.call('HMGET', RUN, 'request', 'deadline', 'attempt'))
   local left = string.format('%.0f', tonumber(deadline) - clock())
   return {run, fence, request, left, redis.call('LRANGE', TURNS, -window, -1), attempt}
+end
+
+-- The same for a producer that has just been given the run, or was given it by a call whose answer it never saw:
+-- nil unless `node` is the writer and has appended nothing yet. A run that was claimed to be ended is the claim's.
+local function given(node, window)
+  local run, now_node, count = head('run', 'node', 'count')
+  if run == '' or now_node ~= node or count ~= '0' or redis.call('HEXISTS', RUN, 'ending') == 1 then
+    return nil
+  end
+  return hand(window)
+end
+
+-- Tell the node that writes the current run to look at its stop flag now. Channels are declared in `keys.py`.
+local function hint()
+  local run, node = head('run', 'node')
+  if node ~= '' then
+    redis.call('PUBLISH', 'node:' .. node, 'stop ' .. run)
+  end
 end
 
 -- The newest turns that fit, oldest first, from the list's index `last` down. Returns turns, more.

@@ -49,7 +49,7 @@ else
   if when_busy == 'interrupt' then
     redis.call('LPUSH', QUEUE, waiting)
     redis.call('HSET', HEAD, 'stop', 1)
-    redis.call('PUBLISH', 'node:' .. (head('node')), 'stop ' .. current)
+    hint()
   else
     redis.call('RPUSH', QUEUE, waiting)
   end

@@ -3,10 +3,9 @@
 -- ARGV  1 channel  2 run  3 `end` entry for a queued run
 -- Returns {'stopping' | 'ended', at} | {'not_found'}
 
-local current, node = head('run', 'node')
-if current == ARGV[2] then
+if (head('run')) == ARGV[2] then
   redis.call('HSET', HEAD, 'stop', 1)
-  redis.call('PUBLISH', 'node:' .. node, 'stop ' .. current)
+  hint()
   return {'stopping', top()}
 end
 for _, waiting in ipairs(redis.call('LRANGE', QUEUE, 0, -1)) do
