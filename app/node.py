@@ -44,6 +44,7 @@ class Node:
         self.incarnation = secrets.token_hex(8)
         self.differing = 0  # texts that readers reported to differ from the log: must stay 0
         self.draining = False
+        self._patience: asyncio.Timeout | None = None
         connect = connector(settings.redis_url)
         self.pipe = Pipe(connect)
         scripts = Scripts(self.pipe)
@@ -118,7 +119,7 @@ class Node:
         self.draining = True
         self.runner.close()
         try:
-            async with asyncio.timeout(self.settings.drain_seconds):
+            async with asyncio.timeout(self.settings.drain_seconds) as self._patience:
                 await self.runner.idle()
         except TimeoutError:
             log.info("%d answers are left to other nodes", self.runner.running)
@@ -129,9 +130,14 @@ class Node:
         except TimeoutError:
             log.warning("%d answers could not be given up, and wait for their leases to lapse", self.runner.running)
 
+    def hurry(self) -> None:
+        """End a drain's wait: give up at once what is still under way."""
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
     def _heard(self, channel: str, data: bytes) -> None:
         if channel == BELL:
-            self.rescue.ring()
+            self.rescue.ring(data.decode())
             return
         if channel != self._own:
             self.hub.heard(channel, data)

@@ -299,3 +299,64 @@ async def test_scripts_survive_a_server_that_has_forgotten_them(redis_url: str, 
         await said(state)
         redis.script_flush()
         assert (await said(state)).duplicate
+
+
+async def lapse(redis: Any) -> None:
+    """Have all leases run out."""
+    for key in redis.keys("*:leases"):
+        redis.zadd(key, dict.fromkeys(redis.zrange(key, 0, -1), 1))
+
+
+async def test_a_claim_whose_answer_was_lost_gives_the_same_again(redis_url: str, redis: Any) -> None:
+    """One fence, one attempt, one `run` entry, however often it is asked."""
+    member = f"{S.name} run-m1"
+    async with sessions(redis_url) as state:
+        first = carried((await said(state)).carry)
+        await lapse(redis)
+        claims = [carried(await state.claim(member)) for _ in range(3)]
+        assert len({(claim.writer.fence, claim.attempt) for claim in claims}) == 1
+        assert (first.writer.fence + 1, 2) == (claims[0].writer.fence, claims[0].attempt)
+        assert await kinds(state) == ["turn", "run", "run"]
+        assert Fenced() == await state.append(first.writer, 0, [delta("run-m1", "x")])
+        await state.append(claims[0].writer, 0, [delta("run-m1", "x")])
+        assert await state.claim(member) is None
+
+
+async def test_a_living_run_is_not_claimed(redis_url: str, redis: Any) -> None:
+    """Nor one that is over: the index is told."""
+    member = f"{S.name} run-m1"
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer
+        await state.append(writer, 0, [delta("run-m1", "x")])
+        assert await state.claim(member) is None
+        await end(state, writer, 1)
+        key = SessionKeys(S).leases
+        redis.zadd(key, {member: 1})
+        assert await state.claim(member) is None
+        assert redis.zscore(key, member) is None
+
+
+async def test_a_given_up_run_is_found_at_once_and_is_no_attempt(redis_url: str, redis: Any) -> None:
+    """Its lease is over on purpose; the one who gave it up writes nothing more."""
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer
+        assert await state.lapsed(range(256), given_up_only=False) == []
+        await state.release(writer)
+        assert [f"{S.name} run-m1"] == await state.lapsed(range(256), given_up_only=True)
+        assert Fenced() == await state.append(writer, 0, [delta("run-m1", "x")])
+        assert carried(await state.claim(f"{S.name} run-m1")).attempt == 1
+
+
+async def test_a_run_claimed_to_be_ended_is_not_handed_to_a_repeated_say(redis_url: str, redis: Any) -> None:
+    """It has the text that stands, and its end is the claim's alone."""
+    async with sessions(redis_url) as state:
+        writer = carried((await said(state)).carry).writer
+        await state.append(writer, 0, [delta("run-m1", "Hello ")])
+        await state.stop(S, "run-m1")
+        await lapse(redis)
+        claim = carried(await state.claim(f"{S.name} run-m1"))
+        assert (claim.ending, claim.partial) == ("stopped", "Hello ")
+        again = await said(state)
+        assert (again.duplicate, again.carry) == (True, None)
+        repeated = carried(await state.claim(f"{S.name} run-m1"))
+        assert (claim.writer, claim.ending, claim.partial) == (repeated.writer, repeated.ending, repeated.partial)

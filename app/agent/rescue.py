@@ -1,8 +1,8 @@
 """Looking for lost runs: whatever dies, the answer goes on.
 
 A run whose lease has run out has lost its node. Every node looks: a quarter of the buckets every 0.2 s, so all within
-0.8 s, and at once when the bell rings (a lease was given up) or when there was more than it took. What it finds it
-claims, and the runner goes on under the same run id.
+0.8 s, and again at once where there was more than the 16 that it took. What it finds it claims, and the runner goes on
+under the same run id. The bell names a run whose lease was given up: that one is claimed without a search.
 
 Rules: Redis's clock decides what has run out. A node that has just started, or has seen Redis fail or answer slowly,
 waits one whole lease before it believes that others are dead, for they may only have been unable to renew; leases
@@ -39,9 +39,11 @@ class Rescue:
         self._runner = runner
         self._lease_s = lease_s
         self._bell = asyncio.Event()
+        self._rung: dict[str, None] = {}
 
-    def ring(self) -> None:
-        """Look at once: a lease was given up."""
+    def ring(self, member: str) -> None:
+        """Claim a run now: its lease was given up."""
+        self._rung[member] = None
         self._bell.set()
 
     async def run(self) -> None:
@@ -52,12 +54,13 @@ class Rescue:
             rung = await self._rest(wait)
             if self._paused():
                 return
-            buckets = range(BUCKETS) if rung else range(part, BUCKETS, PARTS)
+            for member in rung:
+                await self._claim(member)
             began_at = time.monotonic()
             if began_at - looked_at > SLOW_SECONDS:
                 trusted_at = began_at + self._lease_s  # it was this node that stood still
             try:
-                found = await self._sessions.lapsed(buckets, given_up_only=began_at < trusted_at)
+                found = await self._sessions.lapsed(range(part, BUCKETS, PARTS), given_up_only=began_at < trusted_at)
             except StateUnavailable:
                 found, trusted_at = [], time.monotonic() + self._lease_s
             looked_at = time.monotonic()
@@ -65,20 +68,21 @@ class Rescue:
                 found, trusted_at = [], looked_at + self._lease_s
             for member in found[:CLAIMS]:
                 await self._claim(member)
-            if len(found) <= CLAIMS:
-                part, wait = (part if rung else (part + 1) % PARTS), LOOK_SECONDS
-            else:
+            if len(found) > CLAIMS:
                 wait = 0.0  # at once, and in the same place
+            else:
+                part, wait = (part + 1) % PARTS, LOOK_SECONDS
 
-    async def _rest(self, seconds: float) -> bool:
-        """Wait, and say whether the bell rang."""
+    async def _rest(self, seconds: float) -> list[str]:
+        """Wait, and return the runs for which the bell rang meanwhile."""
         try:
             async with asyncio.timeout(seconds):
                 await self._bell.wait()
         except TimeoutError:
-            return False
+            return []
         self._bell.clear()
-        return True
+        rung, self._rung = list(self._rung), {}
+        return rung
 
     async def _claim(self, member: str) -> None:
         """Claim one run. What is wrong with it must not keep this node from the others."""

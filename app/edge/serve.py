@@ -82,11 +82,17 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
 
 
 async def serve(node: Node, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; then drain, then stop."""
+    """Serve until SIGTERM or SIGINT; then drain, then stop. A second signal ends the drain."""
     site = Site(node)
     told = asyncio.Event()
+
+    def tell() -> None:
+        if told.is_set():
+            node.hurry()
+        told.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, tell)
     uvicorn_server = server(site)
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(uvicorn_server.serve([listener]))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from app.agent.rescue import LOOK_SECONDS
@@ -49,7 +50,7 @@ async def test_a_run_whose_model_or_node_fails_ends_after_three_attempts(
     async with two(redis_url, model, lease_seconds=LEASE) as (a, b), reading(b.ws) as reader:
         said = await reader.ask(type="say", session="s", id="m", text="Well?")
         for attempt in (1, 2, 3):
-            await until(lambda attempt=attempt: len(model.asked) == attempt)
+            await until(partial(_asked, model, attempt))
             await until(lambda: _text(redis))
             a.node.runner.abandon()
             b.node.runner.abandon()
@@ -63,6 +64,10 @@ async def test_a_run_whose_model_or_node_fails_ends_after_three_attempts(
         [_, turn] = history["turns"]
         assert (said["run"], "failed", end["length"]) == (turn["id"], turn["state"], len(turn["text"]))
         assert end["length"] > 0
+
+
+def _asked(model: Script, times: int) -> bool:
+    return len(model.asked) == times
 
 
 def _text(redis: Any) -> bool:
@@ -161,3 +166,46 @@ async def test_a_failed_model_is_not_taken_over(redis_url: str, model: Script) -
             entries += (await reader.next("batch"))["entries"]
         assert tuple(entries[-1][key] for key in ("state", "code", "length")) == ("failed", "model_unavailable", 3)
         assert len(model.asked) == 1
+
+
+async def test_a_run_that_cannot_be_read_takes_no_node_down(redis_url: str, redis: Any, model: Script) -> None:
+    """Its record is damaged: every node says so in its log, and goes on with the others."""
+    model.answers.extend([list(FOREVER), list(FOREVER), ["Well."]])
+    async with two(redis_url, model, lease_seconds=LEASE) as (a, b), connect(b.ws, user="ada") as chat:
+        async with reading(a.ws) as speaker:
+            await speaker.ask(type="say", session="bad", id="m1", text="One?")
+            good = await speaker.ask(type="say", session="good", id="m2", text="Two?")
+        session = await chat.open("good")
+        [record] = redis.keys("*:run:*/bad")
+        redis.hset(record, "request", b"\xc1")
+        a.node.draining = True
+        a.node.runner.abandon()
+        await session.until(lambda: session.turn(good["run"]))
+        assert (session.turn(good["run"]) or {})["text"] == "Well."
+        await chat.ping()
+
+
+async def test_what_a_draining_node_is_given_another_answers(redis_url: str, model: Script) -> None:
+    """A `say` to a node that drains is committed there and answered elsewhere; so is a turn that was queued there."""
+    step = asyncio.Event()
+
+    async def wait() -> None:
+        if len(model.asked) == 1:
+            await step.wait()
+
+    model.gate = wait
+    async with two(redis_url, model, lease_seconds=60, drain_seconds=10) as (a, b), connect(b.ws, user="ada") as chat:
+        async with reading(a.ws) as speaker:
+            await speaker.ask(type="say", session="s", id="m1", text="One?")
+            session = await chat.open("s")
+            drain = asyncio.create_task(a.node.drain())
+            await until(lambda: a.node.draining)
+            await speaker.ask(type="say", session="s", id="m2", text="Two?")
+            other = await speaker.ask(type="say", session="other", id="m3", text="Three?")
+            opened = await chat.open("other")
+            await opened.until(lambda: opened.turn(other["run"]))
+            step.set()
+            await drain
+        await session.until(lambda: len(session.transcript.turns) == 4)
+        assert [turn["text"] for turn in session.transcript.turns[1::2]] == ["You said: One?", "You said: Two?"]
+        assert (b.node.rescue.claimed, len(model.asked)) == (2, 3)
