@@ -41,6 +41,7 @@ class Settings:
     openai_base_url: str | None = knob(None, "an OpenAI-compatible upstream, e.g. http://127.0.0.1:11434/v1")
     openai_api_key: str | None = knob(None, "the upstream's key", secret=True)
     model_name: str | None = knob(None, "the model to ask (default: the upstream's first)")
+    models: Path | None = knob(None, "a TOML file of [[model]] tables, instead of the three above")
     run_seconds: float = knob(600.0, "how long one answer may take in all")
     connect_seconds: float = knob(5.0, "how long connecting to the upstream may take")
     first_token_seconds: float = knob(60.0, "how long the upstream may think before its first token")
@@ -124,7 +125,7 @@ def _value(name: str, kind: Any, text: str) -> Any:
         raise SettingError(f"{name} is {text!r}; expected {expected}") from None
     if kind == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
-    return text
+    return Path(text) if kind == Path | None else text
 
 
 def _check(settings: Settings) -> None:

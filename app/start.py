@@ -1,13 +1,16 @@
 """From settings to a node that serves: its state, its model, its socket, and words about all of them."""
 
 import asyncio
+import signal
 import socket
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Final
 
 from app.agent.llm import Limits
+from app.agent.models import WrongModels
 from app.agent.upstreams import Upstream, chosen
 from app.config import SettingError, Settings
 from app.core.errors import ModelUnavailable
@@ -17,6 +20,9 @@ from app.state.child import NotStarted
 from app.state.embedded import NoServer, embedded
 from app.state.fit import Fitness, Unfit, fitness
 
+LINE: Final = 400  # characters of an error that came from elsewhere
+REFUSED: Final = (401, 403)
+
 
 async def start(settings: Settings, *, listener: int | None = None, open_browser: bool = False) -> None:
     """Serve one node until told to stop; on the socket whose descriptor is `listener`, where given.
@@ -24,13 +30,16 @@ async def start(settings: Settings, *, listener: int | None = None, open_browser
     Raises:
         SettingError: something that it needs is missing or wrong; the message says what to do.
     """
+    # Until it serves, SIGTERM is Ctrl+C: what was begun is undone, and no server of ours is left behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     opened = listen(settings) if listener is None else socket.socket(fileno=listener)
     with opened:
         async with AsyncExitStack() as stack:
             url, fit, upstream = await stack.enter_async_context(parts(settings))
             told = replace(settings, redis_url=url)
             node = await stack.enter_async_context(running(told, upstream.model, trial=upstream.trial))
-            address = f"http://{settings.host}:{opened.getsockname()[1]}"
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            address = f"http://{host}:{opened.getsockname()[1]}"
             where = "" if settings.redis_url else f", embedded in {settings.data_dir}"
             lines = (
                 f"chat: node {settings.node}",
@@ -58,19 +67,32 @@ async def parts(settings: Settings) -> AsyncIterator[tuple[str, Fitness, Upstrea
             fit = await fitness(url)
             upstream = await stack.enter_async_context(
                 chosen(
-                    base_url=settings.openai_base_url, api_key=settings.openai_api_key, name=settings.model_name,
-                    limits=limits, data=settings.data_dir,
+                    models=settings.models,
+                    base_url=settings.openai_base_url,
+                    api_key=settings.openai_api_key,
+                    name=settings.model_name,
+                    limits=limits,
+                    data=settings.data_dir,
                 )
-            )  # fmt: skip
+            )
+        except WrongModels as error:
+            raise SettingError(f"MODELS {settings.models}: {error}") from error
         except (Unfit, NoServer) as error:
-            raise SettingError(str(error)) from error
+            raise SettingError(_line(str(error))) from error
         except NotStarted as error:
-            raise SettingError(f"a server in DATA_DIR {settings.data_dir} did not start: {error}") from error
-        except ModelUnavailable as error:
             raise SettingError(
-                f"{error.message}. Set OPENAI_BASE_URL and OPENAI_API_KEY right, or MODEL_NAME"
+                f"a server in DATA_DIR {settings.data_dir} did not start: {_line(str(error))}; set another DATA_DIR"
             ) from error
+        except ModelUnavailable as error:
+            key_is_wrong = getattr(error.__cause__, "status_code", None) in REFUSED
+            do = "Set OPENAI_API_KEY right" if key_is_wrong else "Set OPENAI_BASE_URL right, or MODEL_NAME"
+            raise SettingError(f"{_line(error.message)}. {do}") from error
         except OSError as error:
             reason = error.strerror or str(error)
             raise SettingError(f"DATA_DIR {settings.data_dir} cannot be used: {reason}; set another") from error
         yield url, fit, upstream
+
+
+def _line(text: str) -> str:
+    """What others say, as part of one line."""
+    return " ".join(text.split())[:LINE]

@@ -45,9 +45,8 @@ class Model(Protocol):
     def names(self) -> tuple[str, ...]:
         """The names one may ask for; the first is the default."""
 
-    @property
-    def prompt_tokens(self) -> int | None:
-        """How much it can be shown, beside its answer; None where that is not known to be little."""
+    def prompt_tokens(self, name: str) -> int | None:
+        """How much the model of that name can be shown, beside its answer; None where it is not known to be small."""
 
     def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
         """Answer `messages`, piece by piece.
@@ -72,7 +71,7 @@ class OpenAIModel:
         self._client = client
         self.names = names
         self._limits = limits
-        self.prompt_tokens = context_tokens - (answer_tokens or 0) if context_tokens else None
+        self._prompt_tokens = context_tokens - (answer_tokens or 0) if context_tokens else None
         self._answer_tokens = answer_tokens
 
     @classmethod
@@ -113,6 +112,10 @@ class OpenAIModel:
     def where(self) -> str:
         """The upstream's address."""
         return str(self._client.base_url)
+
+    def prompt_tokens(self, name: str) -> int | None:
+        """How much it can be shown; see `Model.prompt_tokens`."""
+        return self._prompt_tokens
 
     async def close(self) -> None:
         """Close the connections to the upstream."""

@@ -15,7 +15,10 @@ class Responder:
     """Answers without a model, so that the rest can be tried."""
 
     names = (NAME,)
-    prompt_tokens: int | None = None
+
+    def prompt_tokens(self, name: str) -> int | None:
+        """How much it can be shown; see `llm.Model`."""
+        return None
 
     async def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
         """Answer `messages`; see `llm.Model`."""

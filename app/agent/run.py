@@ -119,7 +119,7 @@ class Run:
         """Read the model to its end."""
         request = self._carry.request
         try:
-            shown = messages(self._carry.turns, request.context, self._model.prompt_tokens)
+            shown = messages(self._carry.turns, request.context, self._model.prompt_tokens(request.model))
             async with aclosing(self._model.stream(request.model, shown)) as stream:
                 async for piece in stream:
                     self._usage = piece.usage or self._usage

@@ -1,9 +1,11 @@
 """Which model answers: what the settings name, else what this machine has.
 
-In this order: `OPENAI_BASE_URL` or `OPENAI_API_KEY`; the local model, where its two packages are installed; an Ollama
-or a llama-server that answers on its usual local port; a responder that says that it is none.
+In this order: the models of the file `MODELS`; `OPENAI_BASE_URL` or `OPENAI_API_KEY`; the local model, where its two
+packages are installed; an Ollama or a llama-server that answers on its usual local port; a responder that says that it
+is none.
 """
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Final
 
 from app.agent import local, localserver
 from app.agent.llm import Limits, Model, OpenAIModel
+from app.agent.models import Models
 from app.agent.responder import Responder
 
 USUAL: Final = {"Ollama": "http://127.0.0.1:11434/v1", "llama-server": "http://127.0.0.1:8080/v1"}
@@ -29,15 +32,27 @@ class Upstream:
 
 @asynccontextmanager
 async def chosen(
-    *, base_url: str | None, api_key: str | None, name: str | None, limits: Limits, data: Path
+    *,
+    models: Path | None,
+    base_url: str | None,
+    api_key: str | None,
+    name: str | None,
+    limits: Limits,
+    data: Path,
 ) -> AsyncIterator[Upstream]:
     """Choose the model, and have it at hand.
 
     Raises:
+        WrongModels: the file of models is not right.
         ModelUnavailable: the upstream that was named does not answer.
         NotStarted, OSError: the local model's server does not come up.
     """
     async with AsyncExitStack() as stack:
+        if models is not None:
+            several = await Models.connect(models, os.environ, limits)
+            stack.push_async_callback(several.close)
+            yield Upstream(several, f"{', '.join(several.names)} of {models}")
+            return
         if base_url is not None or api_key is not None:
             model = await OpenAIModel.connect(base_url=base_url, api_key=api_key, name=name, limits=limits)
             stack.push_async_callback(model.close)
