@@ -87,7 +87,7 @@ async def test_a_repeated_append_is_stored_once(redis_url: str) -> None:
         assert await kinds(state) == ["turn", "run", "delta"]
 
 
-@pytest.mark.parametrize("wrong", [{"run": "other"}, {"fence": 99}, {"node": "other"}])
+@pytest.mark.parametrize("wrong", [{"run": "other"}, {"fence": 99}, {"incarnation": "other"}])
 async def test_only_the_writer_writes(redis_url: str, redis: Any, wrong: dict[str, Any]) -> None:
     """Run, fence and incarnation are compared, each; a fenced-out producer writes and publishes nothing."""
     async with sessions(redis_url) as state:

@@ -81,13 +81,13 @@ class Session(NamedTuple):
 class Writer(NamedTuple):
     """The right to write one run: compared whole by every script that writes.
 
-    `fence` grows with each claim; `node` is the incarnation of the process that holds the lease.
+    `fence` grows with each claim; `incarnation` is the name of the node's life that holds the lease.
     """
 
     session: Session
     run: str
     fence: int
-    node: str
+    incarnation: str
 
 
 class Turn(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -69,7 +69,7 @@ class Sessions:
 
     def __init__(self, scripts: Scripts, *, incarnation: str, name: str, bounds: Bounds) -> None:
         self._scripts = scripts
-        self._node = incarnation
+        self._incarnation = incarnation
         self._name = name
         self._bounds = bounds
         self._window = bounds.window + 1  # the question, and the turns before it
@@ -91,7 +91,7 @@ class Sessions:
             "say", keys.all, keys.live, member_of(session, run), say.id, fingerprint(say), run,
             entries.encode(turn), entries.encode(waiting),
             record_of(Turn(id="", role="user", text=say.text, run=run)), packed(request), model, say.when_busy,
-            self._node, self._name, self._lease_ms, self._run_ms, self._ttl_ms, QUEUED, self._bounds.turns,
+            self._incarnation, self._name, self._lease_ms, self._run_ms, self._ttl_ms, QUEUED, self._bounds.turns,
             MESSAGE_IDS, title_of(say.text), self._window, QUEUE_BYTES, len(msgspec.json.encode(say.text)),
         )  # fmt: skip
         match status:
@@ -113,7 +113,7 @@ class Sessions:
         keys = SessionKeys(writer.session)
         status, *rest = await self._scripts.run(
             "append", keys.all, keys.live, member_of(writer.session, writer.run), writer.run, writer.fence,
-            writer.node, count, self._lease_ms, *added,
+            writer.incarnation, count, self._lease_ms, *added,
         )  # fmt: skip
         match status:
             case b"appended" | b"already":
@@ -126,7 +126,7 @@ class Sessions:
         """Say that the writer lives."""
         keys = SessionKeys(writer.session)
         status, *rest = await self._scripts.run(
-            "renew", keys.all, member_of(writer.session, writer.run), writer.run, writer.fence, writer.node,
+            "renew", keys.all, member_of(writer.session, writer.run), writer.run, writer.fence, writer.incarnation,
             self._lease_ms,
         )  # fmt: skip
         return Renewed(rest[0] == b"1") if status == b"renewed" else Fenced()
@@ -139,7 +139,7 @@ class Sessions:
         """
         keys, session = SessionKeys(writer.session), writer.session
         status, *rest = await self._scripts.run(
-            "end", keys.all, keys.live, member_of(session, writer.run), writer.run, writer.fence, writer.node,
+            "end", keys.all, keys.live, member_of(session, writer.run), writer.run, writer.fence, writer.incarnation,
             self._name, count, record_of(turn), self._lease_ms, self._run_ms, self._ttl_ms, self._bounds.turns,
             LOG_ENTRIES, self._window, session.name + " ", *added,
         )  # fmt: skip
@@ -175,7 +175,16 @@ class Sessions:
         session, run = run_named(member)
         keys = SessionKeys(session)
         status, *rest = await self._scripts.run(
-            "claim", keys.all, keys.live, member, run, self._node, self._name, self._lease_ms, self._window, ATTEMPTS
+            "claim",
+            keys.all,
+            keys.live,
+            member,
+            run,
+            self._incarnation,
+            self._name,
+            self._lease_ms,
+            self._window,
+            ATTEMPTS,
         )
         if status != b"claimed":
             return None
@@ -188,7 +197,7 @@ class Sessions:
     async def release(self, writer: Writer) -> None:
         """Give a run up on purpose: another node may claim it at once."""
         keys, member = SessionKeys(writer.session), member_of(writer.session, writer.run)
-        await self._scripts.run("release", keys.all, member, writer.run, writer.fence, writer.node, BELL)
+        await self._scripts.run("release", keys.all, member, writer.run, writer.fence, writer.incarnation, BELL)
 
     async def stop(self, session: Session, run: str) -> Cursor:
         """Ask a run to end, and return the log's head. A run that is over already is no error.
@@ -284,7 +293,7 @@ class Sessions:
             return None
         run, fence, request, left_ms, lines, attempt = given
         return Carry(
-            Writer(session, run.decode(), int(fence), self._node),
+            Writer(session, run.decode(), int(fence), self._incarnation),
             msgspec.convert(msgpack.unpackb(request), Request),
             int(left_ms) / 1000,
             tuple(turn_of(line) for line in lines),

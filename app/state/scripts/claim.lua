@@ -7,8 +7,8 @@
 -- Asked again because its answer was lost, it gives the claim that stands. A hand-over (the lease was given up on
 -- purpose) is no attempt.
 
-local member, run, node, window = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[7])
-local current, now_node, count, stop = head('run', 'node', 'count', 'stop')
+local member, run, incarnation, window = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[7])
+local current, now_incarnation, count, stop = head('run', 'incarnation', 'count', 'stop')
 if current ~= run then
   redis.call('ZREM', LEASES, member)
   return {'over'}
@@ -21,7 +21,7 @@ local function claimed()
 end
 
 if tonumber(redis.call('ZSCORE', LEASES, member) or 0) > clock() then
-  return now_node == node and count == '0' and claimed() or {'kept'}
+  return now_incarnation == incarnation and count == '0' and claimed() or {'kept'}
 end
 
 attempt = tonumber(attempt) + (released and 0 or 1)
@@ -36,7 +36,7 @@ else
 end
 
 redis.call('HINCRBY', HEAD, 'fence', 1)
-redis.call('HSET', HEAD, 'node', node, 'count', 0)
+redis.call('HSET', HEAD, 'incarnation', incarnation, 'count', 0)
 redis.call('HDEL', RUN, 'released')
 redis.call('HSET', RUN, 'attempt', attempt)
 lease(member, tonumber(ARGV[6]))

@@ -7,14 +7,14 @@
 -- Returns {'ended', at, given?} | {'already', at, given?} | {'lost', count} | {'fenced'}
 -- The member of a lease is '<session> <run>'; ARGV 15 is '<session> '.
 
-local channel, run, fence, node = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
+local channel, run, fence, incarnation = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local window = tonumber(ARGV[14])
 
 local ended, ended_at = head('ended', 'ended_at')
-if ended == run .. ' ' .. fence .. ' ' .. node then
-  return {'already', ended_at, given(node, window) or false}
+if ended == run .. ' ' .. fence .. ' ' .. incarnation then
+  return {'already', ended_at, given(incarnation, window) or false}
 end
-if not writes(run, fence, node) then
+if not writes(run, fence, incarnation) then
   return {'fenced'}
 end
 local made = tonumber((head('count')))
@@ -24,7 +24,7 @@ end
 
 redis.call('ZREM', LEASES, ARGV[2])
 redis.call('DEL', RUN)
-redis.call('HSET', HEAD, 'run', '', 'node', '', 'state', 'idle')
+redis.call('HSET', HEAD, 'run', '', 'incarnation', '', 'state', 'idle')
 redis.call('HDEL', HEAD, 'stop', 'after', 'at')
 
 local entries = {}
@@ -43,11 +43,11 @@ end
 local _, at, ids = add(channel, entries)
 remember(ids[last], run, ARGV[8], tonumber(ARGV[12]))
 if waiting then
-  begin(ARGV[15] .. next_run, next_run, next_model, next_request, node, tonumber(ARGV[9]), tonumber(ARGV[10]))
+  begin(ARGV[15] .. next_run, next_run, next_model, next_request, incarnation, tonumber(ARGV[9]), tonumber(ARGV[10]))
   redis.call('HSET', RUN, 'began', at)
   remember(next_at, next_id, next_record, tonumber(ARGV[12]))
 end
-redis.call('HSET', HEAD, 'ended', run .. ' ' .. fence .. ' ' .. node, 'ended_at', ids[last])
+redis.call('HSET', HEAD, 'ended', run .. ' ' .. fence .. ' ' .. incarnation, 'ended_at', ids[last])
 
 local surplus = redis.call('XLEN', LOG) - tonumber(ARGV[13])
 if surplus > 0 then
@@ -56,4 +56,4 @@ if surplus > 0 then
   redis.call('XTRIM', LOG, 'MAXLEN', '=', tonumber(ARGV[13]))
 end
 touch(tonumber(ARGV[11]))
-return {'ended', ids[last], waiting and given(node, window) or false}
+return {'ended', ids[last], waiting and given(incarnation, window) or false}

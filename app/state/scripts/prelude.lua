@@ -57,9 +57,9 @@ local function add(channel, entries)
 end
 
 -- Whether a run is written by this very producer: all three must match.
-local function writes(run, fence, node)
-  local now_run, now_fence, now_node = head('run', 'fence', 'node')
-  return run ~= '' and now_run == run and now_fence == fence and now_node == node
+local function writes(run, fence, incarnation)
+  local now_run, now_fence, now_incarnation = head('run', 'fence', 'incarnation')
+  return run ~= '' and now_run == run and now_fence == fence and now_incarnation == incarnation
 end
 
 local function lease(member, ms)
@@ -79,10 +79,10 @@ local function touch(ttl_ms)
   end
 end
 
--- Make `node` the writer of a run that begins now. The fence only grows, for the life of the session.
-local function begin(member, run, model, request, node, lease_ms, run_ms)
+-- Make `incarnation` the writer of a run that begins now. The fence only grows, for the life of the session.
+local function begin(member, run, model, request, incarnation, lease_ms, run_ms)
   local fence = (tonumber((head('fence'))) or 0) + 1
-  redis.call('HSET', HEAD, 'run', run, 'fence', fence, 'node', node, 'state', 'running', 'count', 0)
+  redis.call('HSET', HEAD, 'run', run, 'fence', fence, 'incarnation', incarnation, 'state', 'running', 'count', 0)
   redis.call('HDEL', HEAD, 'stop')
   redis.call('DEL', RUN)
   redis.call('HSET', RUN, 'request', request, 'model', model, 'attempt', 1,
@@ -104,10 +104,10 @@ local function hand(window)
 end
 
 -- The same for a producer that has just been given the run, or was given it by a call whose answer it never saw:
--- nil unless `node` is the writer and has appended nothing yet. A run that was claimed to be ended is the claim's.
-local function given(node, window)
-  local run, now_node, count = head('run', 'node', 'count')
-  if run == '' or now_node ~= node or count ~= '0' or redis.call('HEXISTS', RUN, 'ending') == 1 then
+-- nil unless `incarnation` is the writer and has appended nothing yet. A run that was claimed to be ended is the claim's.
+local function given(incarnation, window)
+  local run, now_incarnation, count = head('run', 'incarnation', 'count')
+  if run == '' or now_incarnation ~= incarnation or count ~= '0' or redis.call('HEXISTS', RUN, 'ending') == 1 then
     return nil
   end
   return hand(window)
@@ -115,9 +115,9 @@ end
 
 -- Tell the node that writes the current run to look at its stop flag now. Channels are declared in `keys.py`.
 local function hint()
-  local run, node = head('run', 'node')
-  if node ~= '' then
-    redis.call('PUBLISH', 'node:' .. node, 'stop ' .. run)
+  local run, incarnation = head('run', 'incarnation')
+  if incarnation ~= '' then
+    redis.call('PUBLISH', 'node:' .. incarnation, 'stop ' .. run)
   end
 end
 

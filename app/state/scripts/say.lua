@@ -7,7 +7,7 @@
 -- Returns {'said', run, at, before, duplicate, given?} | {'id_reused'} | {'busy'} | {'queue_full'}
 
 local channel, member, id, print, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local when_busy, node, window = ARGV[11], ARGV[12], tonumber(ARGV[21])
+local when_busy, incarnation, window = ARGV[11], ARGV[12], tonumber(ARGV[21])
 
 local said = redis.call('HGET', SAID, id)
 if said then
@@ -15,7 +15,7 @@ if said then
   if was_print ~= print then
     return {'id_reused'}
   end
-  local mine = given(node, window)
+  local mine = given(incarnation, window)
   return {'said', was_run, at, before, 1, mine and mine[1] == was_run and mine or false}
 end
 
@@ -39,7 +39,7 @@ if current == '' then
   redis.call('HSETNX', HEAD, 'born', now)
   redis.call('HSETNX', HEAD, 'title', ARGV[20])
   redis.call('HSETNX', HEAD, 'trim', '0-0')
-  begin(member, run, ARGV[10], ARGV[9], node, tonumber(ARGV[14]), tonumber(ARGV[15]))
+  begin(member, run, ARGV[10], ARGV[9], incarnation, tonumber(ARGV[14]), tonumber(ARGV[15]))
   before, at, ids = add(channel, {ARGV[6], run_entry(run, id, 1, 'new', ARGV[13], ARGV[10])})
   redis.call('HSET', RUN, 'began', at)
   remember(ids[1], id, ARGV[8], tonumber(ARGV[18]))
@@ -63,4 +63,4 @@ if redis.call('LLEN', IDS) > tonumber(ARGV[19]) then
   redis.call('HDEL', SAID, old, 'r:' .. (old_run or ''))
 end
 touch(tonumber(ARGV[16]))
-return {'said', run, at, before, 0, current == '' and given(node, window) or false}
+return {'said', run, at, before, 0, current == '' and given(incarnation, window) or false}
