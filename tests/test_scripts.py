@@ -360,3 +360,33 @@ async def test_a_run_claimed_to_be_ended_is_not_handed_to_a_repeated_say(redis_u
         assert (again.duplicate, again.carry) == (True, None)
         repeated = carried(await state.claim(f"{S.name} run-m1"))
         assert (claim.writer, claim.ending, claim.partial) == (repeated.writer, repeated.ending, repeated.partial)
+
+
+async def test_a_run_past_its_deadline_is_claimed_to_be_ended(redis_url: str, redis: Any) -> None:
+    """Its time is Redis's, and counts from its beginning, whoever carries it."""
+    async with sessions(redis_url) as state:
+        await said(state)
+        redis.hset(SessionKeys(S).run, "deadline", 1)
+        await lapse(redis)
+        assert "model_timeout" == carried(await state.claim(f"{S.name} run-m1")).ending
+
+
+async def test_only_the_writer_gives_a_run_up(redis_url: str, redis: Any) -> None:
+    """One that was fenced out cannot take the run from whoever has it now."""
+    async with sessions(redis_url) as state:
+        first = carried((await said(state)).carry)
+        await lapse(redis)
+        claim = carried(await state.claim(f"{S.name} run-m1"))
+        await state.release(first.writer)
+        assert Renewed(stop=False) == await state.renew(claim.writer)
+
+
+async def test_a_session_that_is_not_there_knows_no_cursor_but_the_start(redis_url: str) -> None:
+    """It is empty at `0-0`; any other cursor is older than it."""
+    async with sessions(redis_url) as state:
+        read = await state.read(S, START)
+        assert isinstance(read, Read)
+        assert ((), START) == (read.batch.entries, read.head)
+        assert Reset("expired") == await state.read(S, Cursor(5, 5))
+        with pytest.raises(NotFound):
+            await state.history(S, "never", 10)
