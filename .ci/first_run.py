@@ -14,6 +14,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 START_SECONDS = 120.0
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+LONGER = (
+    "length => ([...document.querySelectorAll('.turn[data-role=assistant]')].at(-1)?.innerText ?? '').length > length"
+)
 LONG = "Tell me a long story about a lighthouse keeper, with many details. Do not stop early."
 
 
@@ -22,7 +25,7 @@ def started(url: str) -> None:
     until = time.monotonic() + START_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(f"{url}/ready", timeout=2) as answer:
+            with urllib.request.urlopen(f"{url}/ready", timeout=2) as answer:  # noqa: S310
                 if answer.status == 200:
                     return
         except (urllib.error.URLError, OSError):
@@ -33,10 +36,7 @@ def started(url: str) -> None:
 
 def grows(page: Page, longer_than: int) -> int:
     """Wait until the running answer has more text than that; return how much it has."""
-    page.wait_for_function(
-        "length => (document.querySelector('.turn[data-role=assistant]:last-of-type')?.innerText ?? '').length > length",
-        arg=longer_than,
-    )
+    page.wait_for_function(LONGER, arg=longer_than)
     return len(page.locator(".turn[data-role=assistant]").last.inner_text())
 
 
@@ -66,7 +66,9 @@ def main(url: str, folder: str) -> None:
         page.keyboard.press("Enter")
         for tab in (page, second):
             expect(tab.locator(".turn[data-role=assistant]")).to_have_count(2)
-            expect(tab.locator(".turn[data-role=assistant]").last).to_have_attribute("data-state", "done", timeout=60_000)
+            expect(tab.locator(".turn[data-role=assistant]").last).to_have_attribute(
+                "data-state", "done", timeout=60_000
+            )
         texts = [tab.locator(".turn[data-role=assistant]").last.inner_text() for tab in (page, second)]
         assert texts[0] == texts[1], texts
         assert "smollm2" in page.content(), "the page does not say which model answered"

@@ -20,12 +20,13 @@ from app.core.errors import BadFrame, StateUnavailable
 from app.core.model import Session
 from app.core.protocol import HEARTBEAT_MS
 from app.live.hub import Hub
+from app.state.bounds import Bounds
 from app.state.bus import Bus
 from app.state.connect import Pipe, connector
 from app.state.keys import BELL, node_channel
 from app.state.outcomes import Said
 from app.state.script import Scripts
-from app.state.sessions import Bounds, Sessions
+from app.state.sessions import Sessions
 from app.state.users import Users
 
 START_SECONDS: Final = 5.0

@@ -3,6 +3,10 @@
 Each node is a process of its own, with its own name and incarnation: one that is killed takes nothing along. The
 workers of one port share a listening socket that this process holds, so that a connection waits rather than is
 refused while one of them starts again.
+
+A node that finds a setting wrong before it has ever served says so, and all stop: it is as wrong for the others. The
+nodes are in sessions of their own, since a Ctrl+C that reached them beside our SIGTERM would be a second signal, and
+a second signal cuts the drain short.
 """
 
 import asyncio
@@ -18,7 +22,7 @@ from app.config import Settings, environ
 from app.edge.serve import listen
 
 RESTART_SECONDS: Final = 1.0
-REFUSED: Final = 2  # a setting is wrong: starting again would not help
+REFUSED: Final = 2  # a node's exit code: a setting is wrong
 END_SECONDS: Final = 10.0
 
 
@@ -31,19 +35,25 @@ class Plan:
     listener: int | None = None
 
 
-async def cluster(settings: Settings, count: int) -> None:
-    """Run `count` nodes on ports from `PORT` on, until told to stop. One that ends is not started again."""
+async def cluster(settings: Settings, count: int) -> int:
+    """Run `count` nodes on ports from `PORT` on, until told to stop. One that ends is not started again.
+
+    Returns the exit code: 0 when told to stop.
+    """
     ports = range(settings.port, settings.port + count)
-    nodes = ",".join(f"http://{settings.host}:{port}" for port in ports)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    nodes = ",".join(f"http://{host}:{port}" for port in ports)
     names = [chr(ord("a") + index) if count <= 26 else f"n{index}" for index in range(count)]
     plans = [
         Plan(name, {"PORT": str(port), "NODE": name, "NODES": nodes}) for name, port in zip(names, ports, strict=True)
     ]
-    await _run(plans, settings, restart=False)
+    return await _run(plans, settings, restart=False)
 
 
-async def workers(settings: Settings, count: int) -> None:
+async def workers(settings: Settings, count: int) -> int:
     """Run `count` nodes on one port, until told to stop. One that ends is started again.
+
+    Returns the exit code: 0 when told to stop.
 
     Raises:
         SettingError: the port cannot be taken.
@@ -53,21 +63,35 @@ async def workers(settings: Settings, count: int) -> None:
             Plan(f"{settings.node}-{index}", {"NODE": f"{settings.node}-{index}"}, listener.fileno())
             for index in range(1, count + 1)
         ]
-        await _run(plans, settings, restart=True)
+        return await _run(plans, settings, restart=True)
 
 
-async def _run(plans: Sequence[Plan], settings: Settings, *, restart: bool) -> None:
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+class Told:
+    """That we are to stop: at the first signal, with a drain; at the second, without."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+
+    def tell(self) -> None:
+        """Take a signal."""
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+
+async def _run(plans: Sequence[Plan], settings: Settings, *, restart: bool) -> int:
+    told = Told()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, told.tell)
     async with asyncio.TaskGroup() as tasks:
-        for plan in plans:
-            tasks.create_task(_keep(plan, settings, told, restart=restart))
+        kept = [tasks.create_task(_keep(plan, settings, told, restart=restart)) for plan in plans]
+    codes = [task.result() for task in kept]
+    return REFUSED if REFUSED in codes else 0 if told.stop.is_set() else max(codes)
 
 
-async def _keep(plan: Plan, settings: Settings, told: asyncio.Event, *, restart: bool) -> None:
-    """Run one node, and again where that is wanted, until told to stop."""
-    while not told.is_set():
+async def _keep(plan: Plan, settings: Settings, told: Told, *, restart: bool) -> int:
+    """Run one node, and again where that is wanted, until told to stop; return an exit code."""
+    first = True
+    while not told.stop.is_set():
         given = [] if plan.listener is None else [plan.listener]
         flags = [f"--listener={number}" for number in given]
         process = await asyncio.create_subprocess_exec(
@@ -78,27 +102,42 @@ async def _keep(plan: Plan, settings: Settings, told: asyncio.Event, *, restart:
             *flags,
             env=os.environ | environ(settings) | plan.environ,
             pass_fds=given,
+            start_new_session=True,
         )
-        ended, stop = asyncio.create_task(process.wait()), asyncio.create_task(told.wait())
+        ended, stop = asyncio.create_task(process.wait()), asyncio.create_task(told.stop.wait())
         await asyncio.wait([ended, stop], return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        if told.is_set():
-            await _end(process, settings)
-            return
-        code = await ended
+        if not ended.done():
+            await _end(process, settings, told)
+            return 0
+        code = ended.result()
+        if code == REFUSED and first:
+            told.stop.set()
+            return code
         print(f"chat: node {plan.name} (process {process.pid}) ended with {code}", flush=True)
-        if not restart or code == REFUSED:
-            return
+        if not restart:
+            return 0 if code == 0 else 1
+        first = False
         with suppress(TimeoutError):
-            await asyncio.wait_for(told.wait(), RESTART_SECONDS)
+            await asyncio.wait_for(told.stop.wait(), RESTART_SECONDS)
+    return 0
 
 
-async def _end(process: asyncio.subprocess.Process, settings: Settings) -> None:
-    """Let a node drain; make it end if it does not."""
+async def _end(process: asyncio.subprocess.Process, settings: Settings, told: Told) -> None:
+    """Let a node drain, or not where we are in a hurry; make it end if it does not."""
     with suppress(ProcessLookupError):
         process.terminate()
+    hurrying = asyncio.create_task(_hurry(process, told))
     try:
         await asyncio.wait_for(process.wait(), settings.drain_seconds + END_SECONDS)
     except TimeoutError:
         process.kill()
         await process.wait()
+    finally:
+        hurrying.cancel()
+
+
+async def _hurry(process: asyncio.subprocess.Process, told: Told) -> None:
+    await told.hurry.wait()
+    with suppress(ProcessLookupError):
+        process.terminate()

@@ -130,13 +130,15 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(redis_url: str, model: Model, name: str = "a", **settings: Any) -> AsyncIterator[Served]:
-    """Run one node on a free port of this machine."""
+async def serving(
+    redis_url: str, model: Model, name: str = "a", *, trial: Any = False, **settings: Any
+) -> AsyncIterator[Served]:
+    """Run one node on a free port of this machine; `trial`: it says that its model is for trying out only."""
     port = free_port()
     values = {"REDIS_URL": redis_url, "OPENAI_API_KEY": "none", "PORT": str(port), "NODE": name}
     read = config.read(values | {"DRAIN_SECONDS": "0.01"} | {key.upper(): str(v) for key, v in settings.items()}, {})
     listener = listen(read)
-    async with running(read, model) as node:
+    async with running(read, model, trial=bool(trial)) as node:
         site = Site(node)
         uvicorn_server: uvicorn.Server = server(site)
         task = asyncio.create_task(uvicorn_server.serve([listener]))

@@ -11,11 +11,12 @@ from app.core import entries
 from app.core.commands import Say
 from app.core.errors import IdReused, NotFound, QueueFull
 from app.core.model import START, Cursor, Session, Turn, User, Writer
+from app.state.bounds import Bounds
 from app.state.connect import Pipe, connector
 from app.state.keys import SessionKeys
 from app.state.outcomes import Appended, Carry, Ended, Fenced, Lost, Read, Renewed, Reset, Said
 from app.state.script import Scripts
-from app.state.sessions import Bounds, Sessions
+from app.state.sessions import Sessions
 from app.state.users import Users
 
 S = Session(User.of("guest:name", "ada"), "s")
@@ -368,7 +369,7 @@ async def test_a_run_past_its_deadline_is_claimed_to_be_ended(redis_url: str, re
         await said(state)
         redis.hset(SessionKeys(S).run, "deadline", 1)
         await lapse(redis)
-        assert "model_timeout" == carried(await state.claim(f"{S.name} run-m1")).ending
+        assert carried(await state.claim(f"{S.name} run-m1")).ending == "model_timeout"
 
 
 async def test_only_the_writer_gives_a_run_up(redis_url: str, redis: Any) -> None:
@@ -386,7 +387,7 @@ async def test_a_session_that_is_not_there_knows_no_cursor_but_the_start(redis_u
     async with sessions(redis_url) as state:
         read = await state.read(S, START)
         assert isinstance(read, Read)
-        assert ((), START) == (read.batch.entries, read.head)
+        assert (read.batch.entries, read.head) == ((), START)
         assert Reset("expired") == await state.read(S, Cursor(5, 5))
         with pytest.raises(NotFound):
             await state.history(S, "never", 10)

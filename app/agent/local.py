@@ -3,14 +3,22 @@
 import importlib.util
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import httpx2
 
 from app.agent import localserver
+from app.agent.llm import OpenAIModel, Piece
+from app.agent.prompt import Message
+from app.core.coalesce import head_of
+from app.core.errors import ContentRefused
 from app.state.child import Child
+
+SILENT_SECONDS: Final = 3.0  # it is asked while it computes, too
+SURE_BYTES: Final = 2048  # fit whatever they are: no token of this model is less than a byte
 
 
 def installed() -> bool:
@@ -26,7 +34,7 @@ async def served(data: Path) -> AsyncIterator[str]:
         NotStarted: it does not come up.
         OSError: the folder cannot be written.
     """
-    folder = data / "model"
+    folder = data.absolute() / "model"  # noqa: ASYNC240 - it asks for the working folder only
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     port_file = folder / "port"
 
@@ -34,15 +42,25 @@ async def served(data: Path) -> AsyncIterator[str]:
         return f"http://127.0.0.1:{port_file.read_text()}/v1" if port_file.exists() else ""
 
     def command() -> Sequence[str]:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port_file.write_text(str(free.getsockname()[1]))
-        return (sys.executable, localserver.__file__, port_file.read_text())
+        port_file.write_text(str(_free_port(port_file)))
+        return (sys.executable, "-P", localserver.__file__, port_file.read_text())
 
     async def answers() -> bool:
-        return bool(url()) and localserver.NAME in await listed(url())
+        return bool(url()) and localserver.NAME in await listed(url(), SILENT_SECONDS)
 
     async with Child(folder, command, answers).shared():
         yield url()
+
+
+def _free_port(port_file: Path) -> int:
+    """A free port: the one of last time if it is, since nodes that are there know it."""
+    try:
+        free = socket.create_server(("127.0.0.1", int(port_file.read_text())))
+    except (OSError, ValueError, OverflowError):
+        free = socket.create_server(("127.0.0.1", 0))
+    with free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 async def listed(base_url: str, seconds: float = 1.0) -> tuple[str, ...]:
@@ -53,3 +71,40 @@ async def listed(base_url: str, seconds: float = 1.0) -> tuple[str, ...]:
         return tuple(str(model["id"]) for model in answer["data"])
     except (httpx2.HTTPError, ValueError, KeyError, TypeError):
         return ()
+
+
+class Small:
+    """The local model, which is shown less where it refuses: in digits or emoji a text has up to a token a byte."""
+
+    def __init__(self, model: OpenAIModel) -> None:
+        self._model = model
+        self.names = model.names
+
+    def prompt_tokens(self, name: str) -> int | None:
+        """How much it can be shown; see `llm.Model`."""
+        return self._model.prompt_tokens(name)
+
+    async def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
+        """Answer `messages`; see `llm.Model`."""
+        begun = False
+        try:
+            async with aclosing(self._model.stream(name, messages)) as pieces:
+                async for piece in pieces:
+                    begun = True
+                    yield piece
+            return
+        except ContentRefused:
+            if begun:
+                raise
+        async with aclosing(self._model.stream(name, _surely_fitting(messages))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+def _surely_fitting(messages: list[Message]) -> list[Message]:
+    """The system's message and the question, each cut to half of what is sure to fit."""
+    half = SURE_BYTES // 2
+    return [
+        message | {"content": head_of(message["content"].encode(), half).decode()}
+        for message in (messages[0], messages[-1])
+    ]

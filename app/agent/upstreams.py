@@ -2,7 +2,7 @@
 
 In this order: the models of the file `MODELS`; `OPENAI_BASE_URL` or `OPENAI_API_KEY`; the local model, where its two
 packages are installed; an Ollama or a llama-server that answers on its usual local port; a responder that says that it
-is none.
+is none. Whoever names a model with `MODEL_NAME` gets that one, or is told that it is not there.
 """
 
 import os
@@ -16,6 +16,7 @@ from app.agent import local, localserver
 from app.agent.llm import Limits, Model, OpenAIModel
 from app.agent.models import Models
 from app.agent.responder import Responder
+from app.core.errors import ModelUnavailable
 
 USUAL: Final = {"Ollama": "http://127.0.0.1:11434/v1", "llama-server": "http://127.0.0.1:8080/v1"}
 ANSWER_TOKENS: Final = 1024
@@ -44,7 +45,7 @@ async def chosen(
 
     Raises:
         WrongModels: the file of models is not right.
-        ModelUnavailable: the upstream that was named does not answer.
+        ModelUnavailable: the upstream, or the model, that was named is not there.
         NotStarted, OSError: the local model's server does not come up.
     """
     async with AsyncExitStack() as stack:
@@ -54,18 +55,21 @@ async def chosen(
             yield Upstream(several, f"{', '.join(several.names)} of {models}")
             return
         if base_url is not None or api_key is not None:
-            model = await OpenAIModel.connect(base_url=base_url, api_key=api_key, name=name, limits=limits)
+            try:
+                model = await OpenAIModel.connect(base_url=base_url, api_key=api_key, name=name, limits=limits)
+            except AttributeError as error:  # the package takes a page for text, and trips over it
+                raise ModelUnavailable(f"no model found at {base_url}/: what answers there is a page") from error
             stack.push_async_callback(model.close)
             yield Upstream(model, f"{model.names[0]} at {model.where}")
             return
-        if local.installed():
+        if name in (None, localserver.NAME) and local.installed():
             url = await stack.enter_async_context(local.served(data))
             model = await OpenAIModel.connect(
                 base_url=url, api_key=None, name=localserver.NAME, limits=limits,
                 context_tokens=localserver.CONTEXT_TOKENS, answer_tokens=ANSWER_TOKENS,
             )  # fmt: skip
             stack.push_async_callback(model.close)
-            yield Upstream(model, f"{localserver.NAME}, a small local model for trying out", trial=True)
+            yield Upstream(local.Small(model), f"{localserver.NAME}, a small local model for trying out", trial=True)
             return
         for program, url in USUAL.items():
             if names := await local.listed(url):
@@ -73,4 +77,6 @@ async def chosen(
                 stack.push_async_callback(model.close)
                 yield Upstream(model, f"{model.names[0]} of the {program} at {url}")
                 return
+        if name is not None:
+            raise ModelUnavailable(f"MODEL_NAME is {name}, and nothing on this machine serves it")
         yield Upstream(Responder(), "none: a demonstration answers", trial=True)

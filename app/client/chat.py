@@ -55,17 +55,26 @@ class Chat:
         await self._link.run()
 
     async def open(self, session: str) -> Session:
-        """Open a session and return it once its content is here."""
+        """Open a session and return it once its content is here.
+
+        Raises:
+            ChatError: the server refused it.
+        """
         state = self.sessions.setdefault(session, Session(session))
         if state.transcript.at is None:
-            await self._reopen(state)
+            try:
+                await self._reopen(state)
+            except ChatError:
+                self.sessions.pop(session, None)
+                raise
         await state.until(lambda: state.transcript.at is not None)
         return state
 
     async def close(self, session: str) -> None:
         """Follow a session no more."""
         self.sessions.pop(session, None)
-        await self._link.ask({"type": "close", "session": session})
+        with suppress(LinkLost):  # the next connection does not open it
+            await self._link.ask({"type": "close", "session": session})
 
     async def say(
         self,

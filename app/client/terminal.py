@@ -1,126 +1,148 @@
-"""A chat in the terminal: answers stream as Markdown, Ctrl+C stops one, a lost connection is seen and heals."""
+"""The chat in a terminal, and a session's log as lines: what `python -m app chat` and `tail` do."""
 
 import asyncio
-import signal
+import io
+import os
+import re
 import sys
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.live import Live
-from rich.markdown import Markdown
-from rich.text import Text
 
 from app.client.chat import Chat, connect
+from app.client.keyboard import Keyboard
 from app.client.link import Refused
-from app.client.session import Said
-from app.core.errors import ChatError
+from app.client.screen import BAD, Paper, Screen, Sheet, visible
+from app.client.talk import Talk
+from app.client.words import LOST
+from app.core.errors import BadFrame, ChatError, Unavailable
+from app.core.model import checked_id
 
-FRAMES_PER_SECOND: Final = 12
-HELP: Final = "/new  /sessions  /open SESSION  /rename TITLE  /delete  /quit — Ctrl+C stops an answer"
+FIRST_SECONDS: Final = 4.0  # how long a node may take to greet
+LOOK_SECONDS: Final = 0.05
+NAME: Final = re.compile(r"[!-~]{1,128}\Z")
 
 
 async def chat(url: str, *, user: str, session: str | None) -> int:
-    """Chat until /quit or the end of input; return the exit code."""
-    console = Console()
+    """Chat until /quit or the end of the input; return the exit code.
+
+    Where input or output is no terminal, answers come as plain text, and one that failed makes the exit code 1.
+    """
+    _forgive()
+    console = Console(highlight=False, markup=False, emoji=False)
+    is_screen = console.is_terminal and not console.is_dumb_terminal and sys.stdin.isatty() and sys.stdout.isatty()
+    sheet: Sheet = Screen(console) if is_screen else Paper()
+    keyboard = Keyboard(edited=is_screen)
     try:
-        async with connect(_socket(url), user=user) as link:
-            await link.ping()
-            console.print(Text(f"{link.welcome['models'][0]} on node {link.welcome['node']}. {HELP}", style="dim"))
-            await _converse(link, console, session)
-    except Refused as refused:
-        console.print(f"[red]{refused}[/red]")
+        async with _connected(url, user) as link:
+            with keyboard.held():
+                talk = Talk(link, keyboard, sheet)
+                await talk.run(session)
+    except (Refused, ChatError) as error:
+        sheet.note(_why(error), BAD)
         return 1
-    return 0
+    if is_screen:
+        return 0
+    return 130 if keyboard.interrupts else int(talk.failed)
 
 
 async def tail(url: str, *, user: str, session: str) -> int:
-    """Print each entry of a session as it comes, until interrupted; return the exit code."""
+    """Print each entry of a session, one a line, as it comes, until interrupted; return the exit code."""
+    _forgive()
     try:
-        async with connect(_socket(url), user=user) as link:
-            opened = await link.open(session)
-            for turn in opened.transcript.turns:
-                print(f"{turn['at']} {turn['role']}: {turn['text']}", flush=True)
-            async for frame in opened.follow():
-                for entry in frame.get("entries", ()):
-                    fields = " ".join(f"{key}={value!r}" for key, value in entry.items() if key != "kind")
-                    print(f"{frame['at']} {entry['kind']} {fields}", flush=True)
-    except Refused as refused:
-        print(refused, file=sys.stderr)
+        async with _connected(url, user) as link:
+            watching = asyncio.create_task(_tell(link))
+            try:
+                await _print(link, checked_id(session, "a session's id"))
+            finally:
+                watching.cancel()
+    except (Refused, ChatError) as error:
+        print(_why(error), file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read this has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-async def _converse(link: Chat, console: Console, session: str | None) -> None:
+async def _print(link: Chat, id: str) -> None:
+    """Print what a session holds, then what comes."""
+    session = await link.open(id)
+    transcript = session.transcript
+    for turn in transcript.turns:
+        _line(turn["at"], turn["role"], turn)
+    if transcript.run is not None:
+        _line(str(transcript.at), "running", transcript.run.wire())
+    async for frame in session.follow():
+        if frame["type"] != "batch":
+            _line(frame.get("at", "-"), frame["type"], {"turns": len(frame.get("turns", ()))})
+        for entry in frame.get("entries", ()):
+            _line(frame["at"], entry["kind"], entry)
+
+
+def _line(at: str, kind: str, fields: Mapping[str, Any]) -> None:
+    """Print one line; `!r` leaves no character in it that could steer a terminal."""
+    told = " ".join(f"{visible(key)}={value!r}" for key, value in fields.items() if key not in ("kind", "role", "at"))
+    print(f"{visible(at)} {visible(kind)} {told}".rstrip(), flush=True)
+
+
+async def _tell(link: Chat) -> None:
+    """Tell on the standard error when the connection is lost, and when it is back."""
+    was = True
     while True:
+        if link.connected is not was:
+            was = link.connected
+            print(f"connected to node {visible(link.welcome['node'])}" if was else LOST, file=sys.stderr, flush=True)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+@asynccontextmanager
+async def _connected(url: str, user: str) -> AsyncIterator[Chat]:
+    """Connect, and go on when the node has greeted.
+
+    Raises:
+        Refused, ChatError: in words.
+    """
+    if not NAME.match(user):
+        raise BadFrame(f"{user!r} cannot be a name: 1 to 128 visible ASCII characters, no blanks; give --user NAME")
+    async with connect(_socket(url), user=user) as link:
         try:
-            line = (await asyncio.to_thread(console.input, "[bold]> [/bold]")).strip()
-        except EOFError:
-            return
-        try:
-            match line.split(maxsplit=1):
-                case []:
-                    continue
-                case ["/quit"]:
-                    return
-                case ["/new"]:
-                    session = None
-                case ["/sessions"]:
-                    for one in (await link.list_sessions())["sessions"]:
-                        console.print(Text(f"{one['id']}  {one['title']}  ({one['state']})"))
-                case ["/open", wanted]:
-                    session = wanted
-                    for turn in (await link.open(session)).transcript.turns:
-                        console.print(
-                            Text("> " + turn["text"], style="bold")
-                            if turn["role"] == "user"
-                            else Markdown(turn["text"])
-                        )
-                case ["/rename", title] if session:
-                    await link.rename(session, title)
-                case ["/delete"] if session:
-                    await link.delete(session)
-                    session = None
-                case [word, *_] if word.startswith("/"):
-                    console.print(Text(HELP, style="dim"))
-                case _:
-                    said = await link.say(line, session=session)
-                    session = said.session.id
-                    await _show(link, console, said)
-        except ChatError as error:
-            console.print(Text(f"{error.message} ({error.code})", style="red"))
-
-
-async def _show(link: Chat, console: Console, said: Said) -> None:
-    """Show an answer as it grows; Ctrl+C stops it."""
-    loop, stops = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_signal_handler(signal.SIGINT, stops.set)
-    stopping = asyncio.create_task(_stop(link, said, stops))
-    try:
-        with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, vertical_overflow="visible") as live:
-            answer = asyncio.create_task(said.answer())
-            while not answer.done():
-                running = said.session.transcript.run
-                text = running.text if running is not None and running.id == said.run else ""
-                live.update(Markdown(text) if link.connected else Text("reconnecting, nothing is lost …", style="dim"))
-                await asyncio.wait([answer], timeout=1 / FRAMES_PER_SECOND)
-            turn = answer.result()
-            live.update(Markdown(turn["text"]))
-        if turn.get("state"):
-            console.print(Text(f"{turn['state']} {turn.get('code', '')}".strip(), style="dim"))
-    except LookupError as error:
-        console.print(Text(str(error), style="dim"))
-    finally:
-        stopping.cancel()
-        loop.remove_signal_handler(signal.SIGINT)
-
-
-async def _stop(link: Chat, said: Said, stops: asyncio.Event) -> None:
-    await stops.wait()
-    await link.stop(said.session.id, said.run)
+            async with asyncio.timeout(FIRST_SECONDS):
+                while not link.welcome:  # noqa: ASYNC110 - a chat tells of connections only when asked
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError as error:
+            raise Unavailable(f"no node answers at {url}; `python -m app` starts one, or name another URL") from error
+        yield link
 
 
 def _socket(url: str) -> str:
-    """The WebSocket's address of a node that is at `url`."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    return f"{'wss' if parts.scheme in ('https', 'wss') else 'ws'}://{parts.netloc}/ws"
+    """The WebSocket's address of a node that is at `url`.
+
+    Raises:
+        BadFrame: there cannot be one.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        secure = {"http": "", "ws": "", "https": "s", "wss": "s"}[parts.scheme]
+        host, _ = parts.hostname, parts.port
+    except (ValueError, KeyError) as error:
+        raise BadFrame(f"{url!r} is no address of a node; expected one like http://127.0.0.1:8000") from error
+    if not host:
+        raise BadFrame(f"{url!r} names no host; expected an address like http://127.0.0.1:8000")
+    return f"ws{secure}://{parts.netloc}/ws"
+
+
+def _why(error: Refused | ChatError) -> str:
+    if isinstance(error, ChatError):
+        return error.message
+    named = "; with ALLOW_GUESTS=1 a node knows pages only, and no names" if "403" in str(error) else ""
+    return f"the node refused: {error}{named}"
+
+
+def _forgive() -> None:
+    """Let no character that the terminal's encoding lacks, or that was typed wrong, end the program."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

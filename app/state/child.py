@@ -156,13 +156,14 @@ class Child:
         """The server's process, if the one that the file names lives, and is in fact of this folder."""
         try:
             pid = int((self.folder / "pid").read_text())
-            if pid <= 1 or not self._ours(pid):
+            if pid <= 1:
                 return None
             _reap(pid)
             os.kill(pid, 0)
+            ours = self._ours(pid)
         except (OSError, ValueError, OverflowError):
             return None
-        return pid
+        return pid if ours else None
 
     def _ours(self, pid: int) -> bool:
         """Whether a process works in this folder; one that has ended works nowhere. Without a /proc, believe it."""

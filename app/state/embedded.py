@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -22,7 +23,8 @@ from redis.exceptions import RedisError
 
 from app.state.child import Child, NotStarted
 
-SOCKET_LENGTH: Final = 100  # the kernel takes 107 characters
+SOCKET_BYTES: Final = 100  # the kernel takes 107
+SILENT_SECONDS: Final = 2.0  # a server that says nothing for so long is of no use to nodes either
 LEAST: Final = {"valkey-server": (8, 0), "redis-server": (7, 0)}
 
 
@@ -63,10 +65,10 @@ async def embedded(data: Path) -> AsyncIterator[str]:
         NoServer, NotStarted
         OSError: the folder cannot be written.
     """
-    folder = data / "state"
+    folder = data.absolute() / "state"  # noqa: ASYNC240 - it asks for the working folder only
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = _socket(folder)
-    redis: Redis = Redis(unix_socket_path=str(path), socket_timeout=5, retry=Retry(NoBackoff(), 0))
+    redis: Redis = Redis(unix_socket_path=str(path), socket_timeout=SILENT_SECONDS, retry=Retry(NoBackoff(), 0))
 
     async def answers() -> bool:
         try:
@@ -89,7 +91,7 @@ async def embedded(data: Path) -> AsyncIterator[str]:
 
     try:
         async with Child(folder, command, answers, stop).shared():
-            yield f"unix://{path}"
+            yield f"unix://{quote(str(path))}"
     finally:
         await redis.aclose()
 
@@ -97,7 +99,7 @@ async def embedded(data: Path) -> AsyncIterator[str]:
 def _socket(folder: Path) -> Path:
     """Where the socket file is: in the folder, or, where its path would be too long, in a folder of this user's."""
     path = folder / "state.sock"
-    if len(str(path)) <= SOCKET_LENGTH:
+    if len(os.fsencode(path)) <= SOCKET_BYTES:
         return path
     short = Path(tempfile.gettempdir()) / f"chat-{os.getuid()}"
     short.mkdir(mode=0o700, exist_ok=True)

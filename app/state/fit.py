@@ -41,9 +41,12 @@ async def fitness(url: str) -> Fitness:
     Raises:
         Unfit: it does not answer, refuses, or is not fit.
     """
-    redis: Redis = Redis.from_url(
-        url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS, retry=Retry(NoBackoff(), 0)
-    )
+    try:
+        redis: Redis = Redis.from_url(
+            url, protocol=2, socket_timeout=SECONDS, socket_connect_timeout=SECONDS, retry=Retry(NoBackoff(), 0)
+        )
+    except ValueError as error:
+        raise Unfit(f"REDIS_URL cannot be read ({error}); expected redis://:PASSWORD@HOST:PORT/DB") from error
     try:
         info: dict[str, Any] = await redis.info()
         _check(info)

@@ -1,7 +1,7 @@
 """A session's log, runs and turns: one method is one script is one round trip."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import msgpack
@@ -13,6 +13,7 @@ from app.core.entries import Batch
 from app.core.errors import Busy, IdReused, NotFound, QueueFull
 from app.core.model import START, Cursor, Request, Session, Turn, Writer, title_of
 from app.core.protocol import BATCH_BYTES, QUEUED, SNAPSHOT_BYTES
+from app.state.bounds import ATTEMPTS, ENTRIES, LAPSED, LOG_ENTRIES, MESSAGE_IDS, QUEUE_BYTES, Bounds
 from app.state.keys import BELL, SessionKeys, leases
 from app.state.outcomes import (
     Appended,
@@ -40,24 +41,7 @@ from app.state.stored import (
     turn_of,
 )
 
-ENTRIES: Final = 256  # of one read
-LOG_ENTRIES: Final = 2000
-MESSAGE_IDS: Final = 1000
-ATTEMPTS: Final = 3
-LAPSED: Final = 16  # looked at in one bucket at a time
-QUEUE_BYTES: Final = 384 * 1024  # of JSON: a snapshot with them and a whole answer is within a frame's bound
 EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The knobs that scripts need. Seconds, and counts."""
-
-    lease_s: float = 6.0
-    run_s: float = 600.0
-    session_s: float = 7 * 86_400.0
-    turns: int = 100
-    window: int = 10
 
 
 class Sessions:

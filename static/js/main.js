@@ -14,12 +14,13 @@ import { Composer } from "./view/composer.js";
 import { Head } from "./view/head.js";
 import { Notice } from "./view/notice.js";
 import { SessionList } from "./view/session_list.js";
+import { Trial } from "./view/trial.js";
 import { Turns } from "./view/turns.js";
 
-/** The tab's storage, or null where the browser does not give it. */
-function tabStorage() {
+/** The storage of this tab or device ("sessionStorage", "localStorage"), or null where the browser gives none. */
+function storage(name) {
   try {
-    return window.sessionStorage;
+    return window[name];
   } catch (error) {
     console.warn("no storage in this tab:", error.message);
     return null;
@@ -36,7 +37,7 @@ const connection = new Connection({
   resume: () => chat.cursors(),
   renew: renewCookie,
 });
-const chat = new Chat({ connection, storage: tabStorage() });
+const chat = new Chat({ connection, storage: storage("sessionStorage") });
 const sessions = new Sessions({ connection });
 
 let routed = null;
@@ -45,6 +46,7 @@ const notice = new Notice();
 const turns = new Turns({ chat, connection });
 const composer = new Composer({ chat, said, problem: (words) => notice.say(words) });
 new SessionList({ sessions, chat, begin });
+new Trial({ connection, storage: storage("localStorage") });
 new Head({ chat, sessions, connection, left: begin });
 announceAnswers(chat);
 

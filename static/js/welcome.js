@@ -10,6 +10,9 @@ const FEATURE = { again: "again", carryOn: "hold", decide: "hold" };
 /** Whether a node with this welcome (null: none yet) can be asked for `deed`: again, carryOn or decide. */
 export const offers = (welcome, deed) => Boolean(welcome?.features?.includes(FEATURE[deed]));
 
+/** Whether the model of this node is for trying out only: a small local one, or a demonstration that is none. */
+export const isTrial = (welcome) => Boolean(welcome?.features?.includes("trial"));
+
 /** By how many bytes a text is too long to be said; 0 if it is not. */
 export function excess(welcome, text) {
   const { text_bytes = 32_768, message_bytes = 65_536 } = welcome?.limits ?? {};

@@ -1,0 +1,22 @@
+"""What is bounded, and how much: nothing in Redis grows without end."""
+
+from dataclasses import dataclass
+from typing import Final
+
+ENTRIES: Final = 256  # of one read
+LOG_ENTRIES: Final = 2000
+MESSAGE_IDS: Final = 1000
+ATTEMPTS: Final = 3
+LAPSED: Final = 16  # looked at in one bucket at a time
+QUEUE_BYTES: Final = 384 * 1024  # of JSON: a snapshot with them and a whole answer is within a frame's bound
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The knobs that scripts need. Seconds, and counts."""
+
+    lease_s: float = 6.0
+    run_s: float = 600.0
+    session_s: float = 7 * 86_400.0
+    turns: int = 100
+    window: int = 10
