@@ -15,14 +15,14 @@ from app.client import Chat, Said, connect
 from tests.servers import free_port, sse, until, upstream
 from tests.test_start import Box, Started, box, refused
 
-COUNTED = "".join(f"{index} " for index in range(60))
+COUNTED = "".join(f"{index} " for index in range(40))
 NOWHERE = "redis://127.0.0.1:9/0"
 TOLD = {"LEASE_SECONDS": "1", "DRAIN_SECONDS": "10"}
 
 
 async def slowly(body: dict[str, Any]) -> AsyncIterator[bytes]:
-    """Answer for about a second and a half."""
-    for index in range(60):
+    """Answer for about a second."""
+    for index in range(40):
         yield sse(f"{index} ")
         await asyncio.sleep(0.025)
     yield sse(None, "stop")
