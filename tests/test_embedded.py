@@ -17,7 +17,7 @@ import redis
 
 from app.client import connect
 from app.state import child
-from app.state.child import NotStarted
+from app.state.child import Child, NotStarted
 from app.state.embedded import embedded
 from tests.servers import free_port, sse, until, upstream
 from tests.test_start import Box, Started, asked, box
@@ -178,6 +178,23 @@ async def test_a_server_that_dies_is_brought_back_by_one_of_its_users(tmp_path: 
             assert got(url) == "before"
             assert machine.pids() == [pid_of(machine.data)]
         assert machine.pids() == []
+
+
+async def test_whoever_leaves_is_not_held_by_a_cancel_that_got_lost(tmp_path: Path) -> None:
+    """The watch ends also where what it waits for has swallowed its cancellation, as `wait_for` may."""
+    waits = asyncio.Event()
+
+    async def answers() -> bool:
+        if pid_of(tmp_path) and not lives(pid_of(tmp_path)) and not waits.is_set():
+            waits.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        return lives(pid_of(tmp_path))
+
+    shared = Child(tmp_path / "state", lambda: ("sleep", "60"), answers).shared()
+    async with asyncio.timeout(10), shared:
+        os.kill(pid_of(tmp_path), signal.SIGKILL)
+        await waits.wait()
 
 
 def _answers(url: str) -> bool:

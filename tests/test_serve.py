@@ -104,6 +104,5 @@ async def test_a_port_that_is_taken_is_one_line(redis_url: str) -> None:
         taken = up.url.split(":")[2].removesuffix("/v1")
         process = await start(REDIS_URL=redis_url, OPENAI_BASE_URL=up.url, PORT=taken)
         _, error = await asyncio.wait_for(process.communicate(), 30)
-        assert (2, f"chat: PORT {taken} on HOST 127.0.0.1 cannot be taken: Address already in use\n") == (
-            process.returncode, error.decode(),
-        )  # fmt: skip
+        line = f"chat: PORT {taken} on HOST 127.0.0.1 cannot be taken: Address already in use; set another PORT\n"
+        assert (2, line) == (process.returncode, error.decode())

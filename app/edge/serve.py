@@ -46,7 +46,9 @@ def listen(settings: Settings) -> socket.socket:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise SettingError(f"PORT {settings.port} on HOST {settings.host} cannot be taken: {reason}") from error
+        raise SettingError(
+            f"PORT {settings.port} on HOST {settings.host} cannot be taken: {reason}; set another PORT"
+        ) from error
     listener.set_inheritable(True)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # uvloop sets it anyway, asyncio does not

@@ -62,19 +62,21 @@ class Child:
                 fcntl.flock(users, fcntl.LOCK_SH)
                 if not await self.answers():
                     await self._replace()
-            watching = asyncio.create_task(self._watch())
+            leaving = asyncio.Event()
+            watching = asyncio.create_task(self._watch(leaving))
             try:
                 yield
             finally:
+                leaving.set()  # a cancel alone may get lost: Python 3.11's wait_for, in redis-py, can swallow it
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
                 async with self._alone():
                     if _only(users):
                         await self._end(answering=await self.answers())
 
-    async def _watch(self) -> None:
-        """Start the server again when it has died, until cancelled. One that is only silent may be busy: it stays."""
-        while True:
+    async def _watch(self, leaving: asyncio.Event) -> None:
+        """Start the server again when it has died. One that is only silent may be busy: it stays."""
+        while not leaving.is_set():
             await asyncio.sleep(WATCH_SECONDS)
             if self._pid() is not None:
                 continue
