@@ -71,7 +71,7 @@ class Child:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
                 async with self._alone():
-                    if _only(users):
+                    if _locked(users):  # nobody else holds the shared lock
                         await self._end(answering=await self.answers())
 
     async def _watch(self, leaving: asyncio.Event) -> None:
@@ -182,11 +182,6 @@ def _locked(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _only(users: IO[str]) -> bool:
-    """Whether nobody else holds the shared lock; if so it is ours alone."""
-    return _locked(users)
 
 
 def _reap(pid: int) -> None:

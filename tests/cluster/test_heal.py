@@ -4,8 +4,10 @@ import asyncio
 import random
 import socket as sockets
 import time
+from functools import partial
 from typing import Any
 
+from app.client import Session, connect
 from app.core.entries import Delta, decode
 from tests.reader import Reader, Record, reading
 from tests.servers import Script, two, until
@@ -108,3 +110,40 @@ async def test_a_reader_that_stops_reading_delays_nobody(redis_url: str, model: 
     assert behind.whole(said["run"])
     assert record.cursor == behind.cursor
     assert len(behind.steps) < len(record.steps)  # merged
+
+
+async def test_a_writer_whose_tail_was_lost_writes_its_text_anew(redis_url: str, redis: Any, model: Script) -> None:
+    """Redis forgot appends (a failover to a replica that had fewer): every reader ends with the whole text, once."""
+    step = asyncio.Semaphore(0)
+    model.gate = step.acquire
+    model.answers.append(["one ", "two ", "three ", "four "])
+    async with two(redis_url, model, flush_ms=0) as (a, b), connect(b.ws, user="ada") as chat:
+        session = await chat.open("s")
+        said = await chat.say("Count.", session="s")
+        for text in ("one ", "one two "):
+            step.release()
+            await session.until(partial(_shows, session, text))
+        [head], [log] = redis.keys("*:head:*"), redis.keys("*:log:*")
+        [(last, _), (before, _)] = redis.xrevrange(log, count=2)
+        redis.xdel(log, last)
+        redis.hset(head, mapping=dict(zip(("ms", "seq"), before.decode().split("-"), strict=True)) | {"count": 1})
+        for _ in range(3):
+            step.release()
+        turn = await said.answer()
+        assert turn["text"] == "one two three four "
+        assert (chat.differs, len(model.asked)) == (0, 1)
+        again = await _read_again(b.ws, said.run)
+        assert turn["text"] == again
+    assert a.node.differing + b.node.differing == 0
+
+
+def _shows(session: Session, text: str) -> bool:
+    run = session.transcript.run
+    return run is not None and run.text == text
+
+
+async def _read_again(url: str, run: str) -> str:
+    """What a reader who comes afterwards is shown of a run."""
+    async with connect(url, user="ada") as chat:
+        session = await chat.open("s")
+        return str((session.turn(run) or {})["text"])
