@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import platformdirs
 
+from app.core.model import Dialect, Takeover
 from app.state.connect import SCHEMES
 
 DATA: Final = Path("\0")  # stands for the user's data folder; no path can be it
@@ -34,6 +35,8 @@ class Settings:
 
     host: str = knob("127.0.0.1", "address to listen on")
     port: int = knob(8000, "port to listen on")
+    admin_host: str = knob("127.0.0.1", "address to listen on for operators")
+    admin_port: int = knob(0, "port for operators: /metrics, /drain (default: none)")
     node: str = knob("", "this node's name, as people see it (default: node-PORT)")
     nodes: tuple[str, ...] = knob((), "comma-separated URLs of all nodes, for clients to go to")
     data_dir: Path = knob(DATA, "where an embedded state and a local model's server live (default: the data folder)")
@@ -42,6 +45,8 @@ class Settings:
     openai_api_key: str | None = knob(None, "the upstream's key", secret=True)
     model_name: str | None = knob(None, "the model to ask (default: the upstream's first)")
     models: Path | None = knob(None, "a TOML file of [[model]] tables, instead of the three above")
+    model_takeover: Takeover = knob("restart", "how an answer goes on at another node: restart, continue or fail")
+    model_prefix: Dialect = knob("trailing", "how to continue: trailing, continue_final_message or prefix")
     run_seconds: float = knob(600.0, "how long one answer may take in all")
     connect_seconds: float = knob(5.0, "how long connecting to the upstream may take")
     first_token_seconds: float = knob(60.0, "how long the upstream may think before its first token")
@@ -120,6 +125,10 @@ def _value(name: str, kind: Any, text: str) -> Any:
             return text.lower() in TRUE
         if kind in (int, float, Path):
             return kind(text)
+        if get_origin(kind) is Literal:
+            if text not in get_args(kind):
+                raise SettingError(f"{name} is {text!r}; expected {' or '.join(get_args(kind))}")
+            return text
     except ValueError:
         expected = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
         raise SettingError(f"{name} is {text!r}; expected {expected}") from None
@@ -148,6 +157,8 @@ def _check(settings: Settings) -> None:
         )
     if not 1 <= settings.port <= 65535:
         raise SettingError(f"PORT is {settings.port}; expected 1 to 65535")
+    if not 0 <= settings.admin_port <= 65535:
+        raise SettingError(f"ADMIN_PORT is {settings.admin_port}; expected 1 to 65535, or 0 for none")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", settings.node):
         raise SettingError(f"NODE is {settings.node!r}; expected 1 to 64 of A-Z a-z 0-9 _ . -")
     for name in ("run_seconds", "connect_seconds", "first_token_seconds", "next_token_seconds", "lease_seconds",

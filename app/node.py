@@ -25,6 +25,7 @@ from app.state.bus import Bus
 from app.state.connect import Pipe, connector
 from app.state.keys import BELL, node_channel
 from app.state.outcomes import Said
+from app.state.runs import Runs
 from app.state.script import Scripts
 from app.state.sessions import Sessions
 from app.state.users import Users
@@ -55,6 +56,7 @@ class Node:
             turns=settings.history_turns, window=settings.window_turns,
         )  # fmt: skip
         self.sessions = Sessions(scripts, incarnation=self.incarnation, name=settings.node, bounds=bounds)
+        self.runs = Runs(scripts, incarnation=self.incarnation, name=settings.node, bounds=bounds)
         self.users = Users(scripts, session_s=session_s)
         self.hub = Hub(self.sessions)
         own = node_channel(self.incarnation)
@@ -63,9 +65,11 @@ class Node:
         self._own = own
         self._tasks = tasks
         pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
-        self.runner = Runner(self.sessions, model, tasks, node=settings.node, pace=pace, ended=self._ended)
-
-        self.rescue = Rescue(self.sessions, self.runner, lease_s=settings.lease_seconds, paused=lambda: self.draining)
+        self.runner = Runner(self.runs, model, tasks, node=settings.node, pace=pace, ended=self._ended)
+        self.rescue = Rescue(
+            self.runs, self.runner, can={name: model.abilities(name).takeover for name in model.names},
+            lease_s=settings.lease_seconds, paused=lambda: self.draining,
+        )  # fmt: skip
 
     async def reach(self) -> None:
         """Return when Redis answers on both connections.

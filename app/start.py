@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-from app.agent.llm import Limits
+from app.agent.llm import Abilities, Limits
 from app.agent.models import WrongModels
 from app.agent.upstreams import Upstream, chosen
 from app.config import SettingError, Settings
@@ -72,6 +72,7 @@ async def parts(settings: Settings) -> AsyncIterator[tuple[str, Fitness, Upstrea
                     api_key=settings.openai_api_key,
                     name=settings.model_name,
                     limits=limits,
+                    abilities=Abilities(settings.model_takeover, settings.model_prefix),
                     data=settings.data_dir,
                 )
             )

@@ -26,8 +26,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from app import config
-from app.agent.llm import Model, Piece
+from app.agent.llm import Abilities, Model, Piece
 from app.agent.prompt import Message
+from app.core.breaker import Breaker
+from app.core.model import Takeover
 from app.edge.app import Site
 from app.edge.serve import listen, server
 from app.node import Node, running
@@ -85,14 +87,18 @@ class Script:
     gate: Callable[[], Any] | None = None
     closed: int = 0
     names: tuple[str, ...] = ("script-1", "script-2")
+    takeover: Takeover = "restart"
+    prefixes: list[str] = field(default_factory=list)
+    breakers: dict[str, Breaker] = field(default_factory=dict)
 
-    def prompt_tokens(self, name: str) -> int | None:
-        """Any length can be shown to it."""
-        return None
+    def abilities(self, name: str) -> Abilities:
+        """What the test says."""
+        return Abilities(self.takeover)
 
-    async def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
+    async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
         """Answer as queued."""
         self.asked.append(messages)
+        self.prefixes.append(prefix)
         answer = self.answers.pop(0) if self.answers else [f"You said: {messages[-1]['content']}"]
         try:
             for step in answer:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,6 +15,7 @@ from app.state.bounds import Bounds
 from app.state.connect import Pipe, connector
 from app.state.keys import SessionKeys
 from app.state.outcomes import Appended, Carry, Ended, Fenced, Lost, Read, Renewed, Reset, Said
+from app.state.runs import Runs
 from app.state.script import Scripts
 from app.state.sessions import Sessions
 from app.state.users import Users
@@ -22,22 +23,33 @@ from app.state.users import Users
 S = Session(User.of("guest:name", "ada"), "s")
 
 
+CAN = {"m": "restart"}
+
+
+class State(NamedTuple):
+    """What outlives a process, as tests reach it."""
+
+    sessions: Sessions
+    runs: Runs
+
+
 @asynccontextmanager
-async def sessions(url: str, **bounds: float) -> AsyncIterator[Sessions]:
-    """Sessions on behalf of a node named n."""
+async def sessions(url: str, **bounds: float) -> AsyncIterator[State]:
+    """Sessions and runs on behalf of a node named n."""
     pipe = Pipe(connector(url))
     running = asyncio.create_task(pipe.run())
+    told: Any = {"incarnation": "inc", "name": "n", "bounds": Bounds(**bounds)}  # type: ignore[arg-type]
     try:
-        yield Sessions(Scripts(pipe), incarnation="inc", name="n", bounds=Bounds(**bounds))  # type: ignore[arg-type]
+        yield State(Sessions(Scripts(pipe), **told), Runs(Scripts(pipe), **told))
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def said(state: Sessions, id: str = "m1", how: str = "queue") -> Said:
+async def said(state: State, id: str = "m1", how: str = "queue") -> Said:
     """Say something under an id; its run is `run-<id>`."""
     say = Say(id=id, text=f"Text of {id}", session="s", when_busy=how)  # type: ignore[arg-type]
-    return await state.say(S, say, run=f"run-{id}", model="m")
+    return await state.sessions.say(S, say, run=f"run-{id}", model="m")
 
 
 def carried(carry: Carry | None) -> Carry:
@@ -51,16 +63,16 @@ def delta(run: str, text: str) -> bytes:
     return entries.encode(entries.Delta(run=run, text=text))
 
 
-async def end(state: Sessions, writer: Writer, count: int, text: str = "") -> Ended | Fenced | Lost:
+async def end(state: State, writer: Writer, count: int, text: str = "") -> Ended | Fenced | Lost:
     """End a run as done."""
     entry = entries.End(run=writer.run, state="done", length=len(text), sha256="x")
     turn = Turn(id=writer.run, role="assistant", text=text, run=writer.run)
-    return await state.end(writer, count, [entries.encode(entry)], turn)
+    return await state.runs.end(writer, count, [entries.encode(entry)], turn)
 
 
-async def kinds(state: Sessions) -> list[str]:
+async def kinds(state: State) -> list[str]:
     """The kinds of all entries of the log."""
-    read = await state.read(S, START)
+    read = await state.sessions.read(S, START)
     assert isinstance(read, Read)
     return [type(entries.decode(entry)).__name__.lower() for entry in read.batch.entries]
 
@@ -70,10 +82,10 @@ async def test_ids_are_dense_and_their_ms_never_falls(redis_url: str, redis: Any
     async with sessions(redis_url) as state:
         carry = carried((await said(state)).carry)
         redis.hset(SessionKeys(S).head, "ms", 99_999_999_999_999)
-        first = await state.append(carry.writer, 0, [delta("run-m1", "a"), delta("run-m1", "b")])
+        first = await state.runs.append(carry.writer, 0, [delta("run-m1", "a"), delta("run-m1", "b")])
         assert isinstance(first, Appended)
         assert (Cursor(99_999_999_999_999, 4), 2) == (first.at, first.after.seq)
-        read = await state.read(S, START)
+        read = await state.sessions.read(S, START)
         assert isinstance(read, Read)
         assert [id.seq for id in read.batch.ids] == [1, 2, 3, 4]
         assert sorted(read.batch.ids) == list(read.batch.ids)
@@ -83,8 +95,8 @@ async def test_a_repeated_append_is_stored_once(redis_url: str) -> None:
     """The same count again gives the ids of the first time."""
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
-        first = await state.append(writer, 0, [delta("run-m1", "a")])
-        assert first == await state.append(writer, 0, [delta("run-m1", "a")])
+        first = await state.runs.append(writer, 0, [delta("run-m1", "a")])
+        assert first == await state.runs.append(writer, 0, [delta("run-m1", "a")])
         assert await kinds(state) == ["turn", "run", "delta"]
 
 
@@ -96,9 +108,9 @@ async def test_only_the_writer_writes(redis_url: str, redis: Any, wrong: dict[st
         heard = redis.pubsub()
         heard.subscribe(SessionKeys(S).live)
         assert heard.get_message(timeout=1) is not None
-        assert Fenced() == await state.append(writer, 0, [delta("run-m1", "a")])
+        assert Fenced() == await state.runs.append(writer, 0, [delta("run-m1", "a")])
         assert Fenced() == await end(state, writer, 0)
-        assert Fenced() == await state.renew(writer)
+        assert Fenced() == await state.runs.renew(writer)
         assert heard.get_message(timeout=0.05) is None
         heard.close()
         assert await kinds(state) == ["turn", "run"]
@@ -109,9 +121,9 @@ async def test_after_a_tail_was_lost_the_writer_is_told_what_is_known(redis_url:
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
         for count in range(3):
-            await state.append(writer, count, [delta("run-m1", str(count))])
+            await state.runs.append(writer, count, [delta("run-m1", str(count))])
         redis.hset(SessionKeys(S).head, "count", 1)
-        assert Lost(1) == await state.append(writer, 3, [delta("run-m1", "x")])
+        assert Lost(1) == await state.runs.append(writer, 3, [delta("run-m1", "x")])
         assert Lost(1) == await end(state, writer, 3)
 
 
@@ -120,7 +132,7 @@ async def test_an_append_and_a_renewal_extend_the_lease(redis_url: str, redis: A
     async with sessions(redis_url, lease_s=6) as state:
         writer = carried((await said(state)).carry).writer
         key, member = SessionKeys(S).leases, f"{S.name} run-m1"
-        for step in (state.append(writer, 0, [delta("run-m1", "a")]), state.renew(writer)):
+        for step in (state.runs.append(writer, 0, [delta("run-m1", "a")]), state.runs.renew(writer)):
             redis.zadd(key, {member: 1})
             await step
             seconds, micros = redis.time()
@@ -134,7 +146,7 @@ async def test_the_end_begins_the_next_in_one_step(redis_url: str) -> None:
     async with sessions(redis_url) as state:
         first = carried((await said(state)).carry)
         assert (await said(state, "m2")).carry is None
-        assert [turn.id for turn in (await state.snapshot(S)).turns] == ["m1"]
+        assert [turn.id for turn in (await state.sessions.snapshot(S)).turns] == ["m1"]
         ended = await end(state, first.writer, 0, "answer")
         assert isinstance(ended, Ended)
         following = carried(ended.carry)
@@ -155,7 +167,7 @@ async def test_an_end_whose_answer_was_lost_gives_the_next_run_again(redis_url: 
         assert isinstance(again, Ended)
         assert carried(once.carry).writer == carried(again.carry).writer
         assert once.at == again.at
-        await state.append(carried(once.carry).writer, 0, [delta("run-m2", "x")])
+        await state.runs.append(carried(once.carry).writer, 0, [delta("run-m2", "x")])
         third = await end(state, first.writer, 0)
         assert isinstance(third, Ended)
         assert third.carry is None
@@ -188,21 +200,21 @@ async def test_the_log_is_trimmed_by_the_end_and_the_boundary_is_a_cursor(redis_
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
         for count in range(21):
-            await state.append(writer, count, [delta("run-m1", "x")] * 100)
-        before = await state.read(S, START)
+            await state.runs.append(writer, count, [delta("run-m1", "x")] * 100)
+        before = await state.sessions.read(S, START)
         assert isinstance(before, Read)
         await end(state, writer, 21)
         assert redis.xlen(SessionKeys(S).log) == 2000
         trim = Cursor.parse(redis.hget(SessionKeys(S).head, "trim").decode())
         assert trim.seq == 103
-        read = await state.read(S, trim)
+        read = await state.sessions.read(S, trim)
         assert isinstance(read, Read)
         assert read.batch.ids[0].seq == 104
-        assert Reset("trimmed") == await state.read(S, before.batch.ids[50])
-        assert Reset("trimmed") == await state.read(S, START)
-        assert Reset("lost") == await state.read(S, Cursor(read.head.ms + 1, read.head.seq))
-        assert Reset("lost") == await state.read(S, Cursor(read.batch.ids[3].ms + 1, 107))
-        assert Reset("expired") == await state.read(S, Cursor(5, 5))
+        assert Reset("trimmed") == await state.sessions.read(S, before.batch.ids[50])
+        assert Reset("trimmed") == await state.sessions.read(S, START)
+        assert Reset("lost") == await state.sessions.read(S, Cursor(read.head.ms + 1, read.head.seq))
+        assert Reset("lost") == await state.sessions.read(S, Cursor(read.batch.ids[3].ms + 1, 107))
+        assert Reset("expired") == await state.sessions.read(S, Cursor(5, 5))
 
 
 async def test_a_read_is_bounded_and_goes_on_where_it_ended(redis_url: str) -> None:
@@ -210,10 +222,10 @@ async def test_a_read_is_bounded_and_goes_on_where_it_ended(redis_url: str) -> N
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
         for count in range(30):
-            await state.append(writer, count, [delta("run-m1", "x" * 16_000)] * (1 if count < 20 else 40))
+            await state.runs.append(writer, count, [delta("run-m1", "x" * 16_000)] * (1 if count < 20 else 40))
         cursor, texts, reads = START, 0, 0
         while True:
-            read = await state.read(S, cursor)
+            read = await state.sessions.read(S, cursor)
             assert isinstance(read, Read)
             if not read.batch.entries:
                 break
@@ -242,13 +254,13 @@ async def test_every_key_of_a_session_has_a_lifetime(redis_url: str, redis: Any)
     async with sessions(redis_url, session_s=1000) as state:
         writer = carried((await said(state)).carry).writer
         await said(state, "m2")
-        await state.append(writer, 0, [delta("run-m1", "a")])
+        await state.runs.append(writer, 0, [delta("run-m1", "a")])
         await end(state, writer, 1)
-        await state.rename(S, "A title")
+        await state.sessions.rename(S, "A title")
         for key in redis.scan_iter("*"):
             if not key.endswith(b":leases"):
                 assert 990_000 < redis.pttl(key) <= 1_000_000, key
-        await state.delete(S)
+        await state.sessions.delete(S)
         assert redis.keys("*") == []
 
 
@@ -271,11 +283,11 @@ async def test_other_content_and_unknown_runs(redis_url: str) -> None:
     async with sessions(redis_url) as state:
         await said(state)
         with pytest.raises(IdReused):
-            await state.say(S, Say(id="m1", text="Other", session="s"), run="r", model="m")
+            await state.sessions.say(S, Say(id="m1", text="Other", session="s"), run="r", model="m")
         with pytest.raises(NotFound):
-            await state.stop(S, "run-nope")
+            await state.sessions.stop(S, "run-nope")
         with pytest.raises(NotFound):
-            await state.rename(Session(S.user, "never"), "x")
+            await state.sessions.rename(Session(S.user, "never"), "x")
 
 
 async def test_a_stop_flag_comes_back_with_append_and_renewal(redis_url: str) -> None:
@@ -283,15 +295,15 @@ async def test_a_stop_flag_comes_back_with_append_and_renewal(redis_url: str) ->
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
         await said(state, "m2")
-        assert Renewed(stop=False) == await state.renew(writer)
-        await state.stop(S, "run-m1")
-        assert Renewed(stop=True) == await state.renew(writer)
-        appended = await state.append(writer, 0, [delta("run-m1", "x")])
+        assert Renewed(stop=False) == await state.runs.renew(writer)
+        await state.sessions.stop(S, "run-m1")
+        assert Renewed(stop=True) == await state.runs.renew(writer)
+        appended = await state.runs.append(writer, 0, [delta("run-m1", "x")])
         assert isinstance(appended, Appended)
         assert appended.stop
         ended = await end(state, writer, 1)
         assert isinstance(ended, Ended)
-        assert Renewed(stop=False) == await state.renew(carried(ended.carry).writer)
+        assert Renewed(stop=False) == await state.runs.renew(carried(ended.carry).writer)
 
 
 async def test_scripts_survive_a_server_that_has_forgotten_them(redis_url: str, redis: Any) -> None:
@@ -314,13 +326,13 @@ async def test_a_claim_whose_answer_was_lost_gives_the_same_again(redis_url: str
     async with sessions(redis_url) as state:
         first = carried((await said(state)).carry)
         await lapse(redis)
-        claims = [carried(await state.claim(member)) for _ in range(3)]
+        claims = [carried(await state.runs.claim(member, CAN)) for _ in range(3)]
         assert len({(claim.writer.fence, claim.attempt) for claim in claims}) == 1
         assert (first.writer.fence + 1, 2) == (claims[0].writer.fence, claims[0].attempt)
         assert await kinds(state) == ["turn", "run", "run"]
-        assert Fenced() == await state.append(first.writer, 0, [delta("run-m1", "x")])
-        await state.append(claims[0].writer, 0, [delta("run-m1", "x")])
-        assert await state.claim(member) is None
+        assert Fenced() == await state.runs.append(first.writer, 0, [delta("run-m1", "x")])
+        await state.runs.append(claims[0].writer, 0, [delta("run-m1", "x")])
+        assert await state.runs.claim(member, CAN) is None
 
 
 async def test_a_living_run_is_not_claimed(redis_url: str, redis: Any) -> None:
@@ -328,12 +340,12 @@ async def test_a_living_run_is_not_claimed(redis_url: str, redis: Any) -> None:
     member = f"{S.name} run-m1"
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
-        await state.append(writer, 0, [delta("run-m1", "x")])
-        assert await state.claim(member) is None
+        await state.runs.append(writer, 0, [delta("run-m1", "x")])
+        assert await state.runs.claim(member, CAN) is None
         await end(state, writer, 1)
         key = SessionKeys(S).leases
         redis.zadd(key, {member: 1})
-        assert await state.claim(member) is None
+        assert await state.runs.claim(member, CAN) is None
         assert redis.zscore(key, member) is None
 
 
@@ -341,26 +353,26 @@ async def test_a_given_up_run_is_found_at_once_and_is_no_attempt(redis_url: str,
     """Its lease is over on purpose; the one who gave it up writes nothing more."""
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
-        assert await state.lapsed(range(256), given_up_only=False) == []
-        await state.release(writer)
-        assert [f"{S.name} run-m1"] == await state.lapsed(range(256), given_up_only=True)
-        assert Fenced() == await state.append(writer, 0, [delta("run-m1", "x")])
-        assert carried(await state.claim(f"{S.name} run-m1")).attempt == 1
+        assert await state.runs.lapsed(range(256), given_up_only=False) == []
+        await state.runs.release(writer)
+        assert [f"{S.name} run-m1"] == await state.runs.lapsed(range(256), given_up_only=True)
+        assert Fenced() == await state.runs.append(writer, 0, [delta("run-m1", "x")])
+        assert carried(await state.runs.claim(f"{S.name} run-m1", CAN)).attempt == 1
 
 
 async def test_a_run_claimed_to_be_ended_is_not_handed_to_a_repeated_say(redis_url: str, redis: Any) -> None:
     """It has the text that stands, and its end is the claim's alone."""
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
-        await state.append(writer, 0, [delta("run-m1", "Hello ")])
-        await state.stop(S, "run-m1")
+        await state.runs.append(writer, 0, [delta("run-m1", "Hello ")])
+        await state.sessions.stop(S, "run-m1")
         await lapse(redis)
-        claim = carried(await state.claim(f"{S.name} run-m1"))
-        assert (claim.ending, claim.partial) == ("stopped", "Hello ")
+        claim = carried(await state.runs.claim(f"{S.name} run-m1", CAN))
+        assert (claim.how, claim.partial) == ("stopped", "Hello ")
         again = await said(state)
         assert (again.duplicate, again.carry) == (True, None)
-        repeated = carried(await state.claim(f"{S.name} run-m1"))
-        assert (claim.writer, claim.ending, claim.partial) == (repeated.writer, repeated.ending, repeated.partial)
+        repeated = carried(await state.runs.claim(f"{S.name} run-m1", CAN))
+        assert (claim.writer, claim.how, claim.partial) == (repeated.writer, repeated.how, repeated.partial)
 
 
 async def test_a_run_past_its_deadline_is_claimed_to_be_ended(redis_url: str, redis: Any) -> None:
@@ -369,7 +381,7 @@ async def test_a_run_past_its_deadline_is_claimed_to_be_ended(redis_url: str, re
         await said(state)
         redis.hset(SessionKeys(S).run, "deadline", 1)
         await lapse(redis)
-        assert carried(await state.claim(f"{S.name} run-m1")).ending == "model_timeout"
+        assert carried(await state.runs.claim(f"{S.name} run-m1", CAN)).how == "model_timeout"
 
 
 async def test_only_the_writer_gives_a_run_up(redis_url: str, redis: Any) -> None:
@@ -377,17 +389,17 @@ async def test_only_the_writer_gives_a_run_up(redis_url: str, redis: Any) -> Non
     async with sessions(redis_url) as state:
         first = carried((await said(state)).carry)
         await lapse(redis)
-        claim = carried(await state.claim(f"{S.name} run-m1"))
-        await state.release(first.writer)
-        assert Renewed(stop=False) == await state.renew(claim.writer)
+        claim = carried(await state.runs.claim(f"{S.name} run-m1", CAN))
+        await state.runs.release(first.writer)
+        assert Renewed(stop=False) == await state.runs.renew(claim.writer)
 
 
 async def test_a_session_that_is_not_there_knows_no_cursor_but_the_start(redis_url: str) -> None:
     """It is empty at `0-0`; any other cursor is older than it."""
     async with sessions(redis_url) as state:
-        read = await state.read(S, START)
+        read = await state.sessions.read(S, START)
         assert isinstance(read, Read)
         assert (read.batch.entries, read.head) == ((), START)
-        assert Reset("expired") == await state.read(S, Cursor(5, 5))
+        assert Reset("expired") == await state.sessions.read(S, Cursor(5, 5))
         with pytest.raises(NotFound):
-            await state.history(S, "never", 10)
+            await state.sessions.history(S, "never", 10)

@@ -2,23 +2,29 @@
 
 A stream that ends without a `finish_reason` was cut, whatever the HTTP connection says: servers break off without
 an error. Limits on time are the model's: on connecting, on the first token, and between tokens.
+
+Before its first token a try that failed is made again, after a while at random that grows, or that the upstream names
+(`Retry-After`). This is the only layer that does so; what fails later is the run's to decide. A breaker for each
+upstream counts those failures, and holds everybody back while it is open.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator
+import time
+from asyncio import sleep, timeout
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-import httpx2
 import openai
-from openai import AsyncOpenAI, AsyncStream
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
 
+from app.agent.prefix import Prefix
 from app.agent.prompt import Message
-from app.core.errors import ContentRefused, ModelTimeout, ModelUnavailable
-
-RETRIES = 2
+from app.agent.retry import CUT, failed, patiently, told
+from app.core.breaker import Breaker
+from app.core.errors import ContentRefused, ModelUnavailable
+from app.core.model import Dialect, Takeover
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,30 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one step of a stream brought: text, or in the end the usage."""
+    """What one step of a stream brought: text, in the end the usage, or only that the model is at work."""
 
     text: str = ""
     usage: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a model can.
+
+    `context_tokens` is how much it can be shown, its answer included, and `answer_tokens` what of that an answer may
+    take; None where it is not known to be small. `takeover` is how its answers go on at another node, and `prefix` how
+    it is asked to continue one.
+    """
+
+    takeover: Takeover = "restart"
+    prefix: Dialect = "trailing"
+    context_tokens: int | None = None
+    answer_tokens: int | None = None
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """How much it can be shown, beside its answer."""
+        return self.context_tokens - (self.answer_tokens or 0) if self.context_tokens else None
 
 
 class Model(Protocol):
@@ -45,11 +71,15 @@ class Model(Protocol):
     def names(self) -> tuple[str, ...]:
         """The names one may ask for; the first is the default."""
 
-    def prompt_tokens(self, name: str) -> int | None:
-        """How much the model of that name can be shown, beside its answer; None where it is not known to be small."""
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """The breakers of its upstreams, by their addresses."""
 
-    def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
-        """Answer `messages`, piece by piece.
+    def abilities(self, name: str) -> Abilities:
+        """What the model of that name can."""
+
+    def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
+        """Answer `messages`, piece by piece; with a `prefix`, go on after it.
 
         Raises:
             ModelUnavailable, ModelTimeout, ContentRefused
@@ -64,15 +94,14 @@ class OpenAIModel:
         client: AsyncOpenAI,
         names: tuple[str, ...],
         limits: Limits,
-        *,
-        context_tokens: int | None = None,
-        answer_tokens: int | None = None,
+        abilities: Abilities,
+        breaker: Breaker | None = None,
     ) -> None:
-        self._client = client
         self.names = names
+        self._client = client
         self._limits = limits
-        self._prompt_tokens = context_tokens - (answer_tokens or 0) if context_tokens else None
-        self._answer_tokens = answer_tokens
+        self._abilities = abilities
+        self._breaker = breaker or Breaker()
 
     @classmethod
     async def connect(
@@ -82,13 +111,10 @@ class OpenAIModel:
         api_key: str | None,
         name: str | None,
         limits: Limits,
-        context_tokens: int | None = None,
-        answer_tokens: int | None = None,
+        abilities: Abilities | None = None,
+        breaker: Breaker | None = None,
     ) -> "OpenAIModel":
         """Reach an upstream; without a `name`, ask it for its first model.
-
-        `context_tokens` is what the model can be shown, question and answer together, and `answer_tokens` what of it
-        an answer may take; None where the upstream is not known to be small.
 
         Raises:
             ModelUnavailable: it has no such list, or cannot be reached.
@@ -96,70 +122,109 @@ class OpenAIModel:
         client = AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or "none",  # the package insists on one; local servers ignore it
-            max_retries=RETRIES,
+            max_retries=0,
             timeout=openai.Timeout(limits.next_s, connect=limits.connect_s, read=max(limits.first_s, limits.next_s)),
         )
+        can = abilities or Abilities()
         if name is not None:
-            return cls(client, (name,), limits, context_tokens=context_tokens, answer_tokens=answer_tokens)
+            return cls(client, (name,), limits, can, breaker)
         try:
             first = (await client.models.list()).data[0].id
-        except (openai.OpenAIError, IndexError) as error:
+        except (openai.OpenAIError, IndexError, AttributeError) as error:  # it takes a page for text, and trips over it
             await client.close()
             raise ModelUnavailable(f"no model found at {client.base_url}: {error}") from error
-        return cls(client, (first,), limits, context_tokens=context_tokens, answer_tokens=answer_tokens)
+        return cls(client, (first,), limits, can, breaker)
 
     @property
     def where(self) -> str:
         """The upstream's address."""
         return str(self._client.base_url)
 
-    def prompt_tokens(self, name: str) -> int | None:
-        """How much it can be shown; see `Model.prompt_tokens`."""
-        return self._prompt_tokens
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """Its upstream's breaker; see `Model.breakers`."""
+        return {self.where: self._breaker}
+
+    def abilities(self, name: str) -> Abilities:
+        """What it can; see `Model.abilities`."""
+        return self._abilities
 
     async def close(self) -> None:
         """Close the connections to the upstream."""
         await self._client.close()
 
-    async def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
+    async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
         """Answer `messages`; see `Model.stream`."""
-        limit, finished = self._limits.first_s, ""
+        said = Prefix(prefix, self._abilities.prefix)
+        body = {"model": name, "messages": said.messages(messages), "extra_body": said.options() or None}
+
+        async def begin() -> tuple[Piece | None, AsyncGenerator[Piece, None]]:
+            await self._breaker_closes()
+            pieces = self._pieces(body)
+            try:
+                async with timeout(self._limits.first_s):
+                    first = await anext(pieces, None)
+            except BaseException as error:
+                await pieces.aclose()
+                self._breaker.failed(time.monotonic()) if failed(error) else self._breaker.let_go()
+                raise
+            self._breaker.succeeded()
+            return first, pieces
+
         try:
-            async with asyncio.timeout(limit):
-                chunks = await self._begin(name, messages)
-            async with aclosing(chunks):
-                while True:
-                    async with asyncio.timeout(limit):
-                        chunk = await anext(chunks, None)
-                    if chunk is None:
-                        break
-                    if (usage := chunk.usage) is not None:
-                        yield Piece(
-                            usage=usage.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"})
-                        )
-                    for choice in chunk.choices[:1]:
-                        finished = choice.finish_reason or finished
-                        if choice.delta.content:
-                            limit = self._limits.next_s
-                            yield Piece(text=choice.delta.content)
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise ModelTimeout("the model did not answer in time") from error
-        except openai.BadRequestError as error:
-            raise ContentRefused("the model refused the request") from error
-        except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
-            raise ModelUnavailable("the model cannot be reached, or broke off") from error
+            piece, pieces = await patiently(begin)
+            async with aclosing(pieces):
+                while piece is not None:
+                    yield Piece(said.new(piece.text), piece.usage) if piece.text else piece
+                    async with timeout(self._limits.next_s):
+                        piece = await anext(pieces, None)
+        except CUT as error:
+            raise told(error) from error
+        if rest := said.rest():
+            yield Piece(rest)
+
+    async def _breaker_closes(self) -> None:
+        """Return when a try may be made."""
+        while wait := self._breaker.admit(time.monotonic()):  # noqa: ASYNC110 - time passes by itself
+            await sleep(wait)
+
+    async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
+        """Ask once, and give each token; raises whatever befalls the request."""
+        finished = ""
+        chunks = await self._client.chat.completions.create(
+            stream=True,
+            stream_options={"include_usage": True},
+            max_tokens=self._abilities.answer_tokens or openai.omit,
+            **body,
+        )
+        async with chunks:
+            async for chunk in chunks:
+                piece, reason = _read(chunk)
+                finished = reason or finished
+                if piece is not None:
+                    yield piece
         match finished:
             case "content_filter":
                 raise ContentRefused("the model refused to go on")
             case "":
                 raise ModelUnavailable("the model broke off without an end")
 
-    async def _begin(self, name: str, messages: list[Message]) -> AsyncStream[ChatCompletionChunk]:
-        shown = cast(list[ChatCompletionMessageParam], messages)
-        return await self._client.chat.completions.create(
-            model=name,
-            messages=shown,
-            stream=True,
-            stream_options={"include_usage": True},
-            max_tokens=self._answer_tokens or openai.omit,
-        )
+
+def _read(chunk: ChatCompletionChunk) -> tuple[Piece | None, str | None]:
+    """What a chunk brings, if anything, and its `finish_reason`.
+
+    Raises:
+        ModelUnavailable: it is none.
+    """
+    try:
+        if (usage := chunk.usage) is not None:
+            return Piece(usage=usage.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"})), None
+        for choice in chunk.choices[:1]:
+            text = choice.delta.content
+            if text:
+                return Piece(str(text)), choice.finish_reason
+            thinking = (choice.delta.model_extra or {}).keys() & {"reasoning", "reasoning_content"}
+            return (Piece() if thinking else None), choice.finish_reason
+    except (AttributeError, TypeError) as error:  # the package checks no types
+        raise ModelUnavailable("the model sent what is no chunk of an answer") from error
+    return None, None

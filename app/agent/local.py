@@ -11,7 +11,7 @@ from typing import Final
 import httpx2
 
 from app.agent import localserver
-from app.agent.llm import OpenAIModel, Piece
+from app.agent.llm import Abilities, OpenAIModel, Piece
 from app.agent.prompt import Message
 from app.core.coalesce import head_of
 from app.core.errors import ContentRefused
@@ -79,16 +79,17 @@ class Small:
     def __init__(self, model: OpenAIModel) -> None:
         self._model = model
         self.names = model.names
+        self.breakers = model.breakers
 
-    def prompt_tokens(self, name: str) -> int | None:
-        """How much it can be shown; see `llm.Model`."""
-        return self._model.prompt_tokens(name)
+    def abilities(self, name: str) -> Abilities:
+        """What it can; see `llm.Model`."""
+        return self._model.abilities(name)
 
-    async def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
+    async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
         """Answer `messages`; see `llm.Model`."""
         begun = False
         try:
-            async with aclosing(self._model.stream(name, messages)) as pieces:
+            async with aclosing(self._model.stream(name, messages, prefix)) as pieces:
                 async for piece in pieces:
                     begun = True
                     yield piece
@@ -96,7 +97,7 @@ class Small:
         except ContentRefused:
             if begun:
                 raise
-        async with aclosing(self._model.stream(name, _surely_fitting(messages))) as pieces:
+        async with aclosing(self._model.stream(name, _surely_fitting(messages), prefix)) as pieces:
             async for piece in pieces:
                 yield piece
 

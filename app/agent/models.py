@@ -6,20 +6,24 @@
     key_env = "OLLAMA_KEY"                   # the variable of the environment that holds its key, if it wants one
     context_tokens = 8192                    # where the model is small: how much it can be shown, its answer included
     answer_tokens = 1024                     # and how much of that an answer may take
-    takeover = "restart"                     # how an answer goes on at another node
+    takeover = "restart"                     # how an answer goes on: restart, continue (after its text) or fail
+    prefix = "trailing"                      # how it is asked to continue: trailing (llama.cpp), continue_final_message
+                                             # (vLLM, SGLang) or prefix (DeepSeek, Mistral)
 
 The first is the default.
 """
 
 import tomllib
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from app.agent.llm import Limits, OpenAIModel, Piece
+from app.agent.llm import Abilities, Limits, OpenAIModel, Piece
 from app.agent.prompt import Message
+from app.core.breaker import Breaker
+from app.core.model import Dialect, Takeover
 
 
 class WrongModels(Exception):
@@ -34,7 +38,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_env: str | None = None
     context_tokens: int | None = None
     answer_tokens: int | None = None
-    takeover: Literal["restart"] = "restart"
+    takeover: Takeover = "restart"
+    prefix: Dialect = "trailing"
 
 
 class Entries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +62,8 @@ class Models:
         Raises:
             WrongModels
         """
-        models = {}
+        models: dict[str, OpenAIModel] = {}
+        breakers: defaultdict[str | None, Breaker] = defaultdict(Breaker)
         for entry in entries(file):
             if entry.key_env is not None and not environ.get(entry.key_env):
                 raise WrongModels(f"model {entry.name!r} has its key in {entry.key_env}, which is not set")
@@ -66,18 +72,23 @@ class Models:
                 api_key=environ[entry.key_env] if entry.key_env else None,
                 name=entry.name,
                 limits=limits,
-                context_tokens=entry.context_tokens,
-                answer_tokens=entry.answer_tokens,
+                abilities=Abilities(entry.takeover, entry.prefix, entry.context_tokens, entry.answer_tokens),
+                breaker=breakers[entry.base_url],
             )
         return cls(models)
 
-    def prompt_tokens(self, name: str) -> int | None:
-        """How much the model of that name can be shown; see `llm.Model`."""
-        return self._models[name].prompt_tokens(name)
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """One for each upstream; see `llm.Model`."""
+        return {where: breaker for model in self._models.values() for where, breaker in model.breakers.items()}
 
-    def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
+    def abilities(self, name: str) -> Abilities:
+        """What the model of that name can; see `llm.Model`."""
+        return self._models[name].abilities(name)
+
+    def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
         """Ask the model of that name; see `llm.Model`."""
-        return self._models[name].stream(name, messages)
+        return self._models[name].stream(name, messages, prefix)
 
     async def close(self) -> None:
         """Close the connections to all upstreams."""

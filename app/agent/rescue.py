@@ -13,13 +13,14 @@ loses nothing as long as nobody has claimed: its next append renews.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from app.agent.runner import Runner
 from app.core.errors import StateUnavailable
 from app.core.model import BUCKETS
-from app.state.sessions import Sessions
+from app.state.runs import Runs
 
 LOOK_SECONDS: Final = 0.2
 PARTS: Final = 4
@@ -32,10 +33,13 @@ log = logging.getLogger(__name__)
 class Rescue:
     """This node's search. Owned by `run`."""
 
-    def __init__(self, sessions: Sessions, runner: Runner, *, lease_s: float, paused: Callable[[], bool]) -> None:
-        self.claimed = 0  # runs taken over by this node
+    def __init__(
+        self, runs: Runs, runner: Runner, *, can: Mapping[str, str], lease_s: float, paused: Callable[[], bool]
+    ) -> None:
+        self.claimed: Counter[str] = Counter()  # runs taken over by this node, by what is done with them
+        self._can = can
         self._paused = paused
-        self._sessions = sessions
+        self._runs = runs
         self._runner = runner
         self._lease_s = lease_s
         self._bell = asyncio.Event()
@@ -60,7 +64,7 @@ class Rescue:
             if began_at - looked_at > SLOW_SECONDS:
                 trusted_at = began_at + self._lease_s  # it was this node that stood still
             try:
-                found = await self._sessions.lapsed(range(part, BUCKETS, PARTS), given_up_only=began_at < trusted_at)
+                found = await self._runs.lapsed(range(part, BUCKETS, PARTS), given_up_only=began_at < trusted_at)
             except StateUnavailable:
                 found, trusted_at = [], time.monotonic() + self._lease_s
             looked_at = time.monotonic()
@@ -89,13 +93,13 @@ class Rescue:
         if self._runner.carries(member.partition(" ")[2]):
             return  # its own renewal decides: it was this node that was late
         try:
-            carry = await self._sessions.claim(member)
+            carry = await self._runs.claim(member, self._can)
         except StateUnavailable as error:
             log.warning("%s: not claimed: %s", member, error)
         except Exception:
             log.exception("%s: cannot be claimed", member)
         else:
             if carry is not None:
-                self.claimed += 1
-                log.info("run %s: taken over, attempt %d", carry.writer.run, carry.attempt)
+                self.claimed[carry.how] += 1
+                log.info("run %s: taken over, attempt %d: %s", carry.writer.run, carry.attempt, carry.how)
                 self._runner.carry(carry)

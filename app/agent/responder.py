@@ -1,11 +1,13 @@
 """A model that is none: it says plainly that it is a demonstration, and how to get a real one."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from types import MappingProxyType
 from typing import Final
 
-from app.agent.llm import Piece
+from app.agent.llm import Abilities, Piece
 from app.agent.prompt import Message
+from app.core.breaker import Breaker
 
 NAME: Final = "demonstration"
 WORD_SECONDS: Final = 0.03
@@ -15,12 +17,13 @@ class Responder:
     """Answers without a model, so that the rest can be tried."""
 
     names = (NAME,)
+    breakers: Mapping[str, Breaker] = MappingProxyType({})
 
-    def prompt_tokens(self, name: str) -> int | None:
-        """How much it can be shown; see `llm.Model`."""
-        return None
+    def abilities(self, name: str) -> Abilities:
+        """What it can; see `llm.Model`."""
+        return Abilities()
 
-    async def stream(self, name: str, messages: list[Message]) -> AsyncGenerator[Piece, None]:
+    async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
         """Answer `messages`; see `llm.Model`."""
         asked = messages[-1]["content"]
         text = (

@@ -1,35 +1,35 @@
 """One run in this node's hands: from the model, through the coalescer, into the log, to its end.
 
-Two tasks: one reads the model, and stops reading while 256 KiB wait for the log; one writes, one append at a time,
-and says in between that the run lives. What Redis answers decides: a stop flag ends the run, a fence drops it, an
-unknown outcome is asked again with the same count. A hint from the bus only has the writer look sooner.
+Two tasks: one reads the model, and stops reading while 256 KiB wait for the log; one writes, and says in between that
+the run lives. What Redis answers decides: a stop flag ends the run, a fence drops it. A hint from the bus only has the
+writer look sooner.
+
+A model that fails before its first token has been asked again by then (`agent/llm.py`), and ends the run. One that
+breaks off in mid-answer is asked once more: that is another attempt, and as its model can, it goes on after the text
+that stands, or begins anew; readers see so when its first text is there, and keep what they have until then.
 """
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from app.agent.answer import Answer, TooMuch
 from app.agent.llm import Model
 from app.agent.prompt import messages
+from app.agent.writing import FencedOut, Writing
 from app.core import entries
-from app.core.coalesce import Coalescer, head_of, pieces
-from app.core.errors import ChatError, Internal, ModelTimeout, StateUnavailable, TooLong, Unavailable
+from app.core.coalesce import Coalescer
+from app.core.errors import ChatError, Internal, ModelTimeout, ModelUnavailable, Unavailable
 from app.core.model import Turn
-from app.state.outcomes import Appended, Carry, Ended, Fenced, Lost, Renewed
-from app.state.sessions import Sessions
+from app.state.bounds import ATTEMPTS
+from app.state.outcomes import Carry
+from app.state.runs import Runs
 
-ANSWER_BYTES: Final = 256 * 1024
-ANSWER_ENTRIES: Final = 20_000
 PENDING_BYTES: Final = 256 * 1024
-AGAIN_SECONDS: Final = 0.25
-
-T = TypeVar("T")
+ANSWERS: Final = ("new", "restart", "continue")
 
 log = logging.getLogger(__name__)
 
@@ -42,33 +42,37 @@ class Pace:
     flush_s: float = 0.04
 
 
-class FencedOut(Exception):
-    """This run is somebody else's now, or nobody's."""
-
-
 class Run:
     """A run that this node carries, for as long as it does. Owned by the runner."""
 
-    def __init__(self, carry: Carry, sessions: Sessions, model: Model, node: str, pace: Pace) -> None:
-        self.writer = carry.writer
+    def __init__(self, carry: Carry, runs: Runs, model: Model, node: str, pace: Pace) -> None:
+        self.state = ""  # of the end that it has written
         self.over = asyncio.Event()
-        self._carry = carry
-        self._sessions = sessions
+        self.takeover = model.abilities(carry.request.model).takeover
+        self.carry = carry
         self._model = model
         self._node = node
+        self._pace = pace
         self._renew_s = pace.lease_s / 3
         self._coalescer = Coalescer(pace.flush_s, PENDING_BYTES)
         self._wake = asyncio.Event()  # there is something to write, or to ask
         self._room = asyncio.Event()  # the log has taken text
-        self._began_at = self._touched_at = time.monotonic()
+        self._began_at = time.monotonic()
         self._first_at: float | None = None
         self._deadline = self._began_at + carry.left_s
-        self._stop = self._look = self._given_up = False
+        self._look = self._given_up = False
+        self._spoke = False  # the model has, in this attempt
+        self._again = ""  # how the next attempt begins, with its first text
+        self._attempt = carry.attempt
         self._failure: ChatError | None = None
         self._usage: dict[str, Any] | None = None
-        self._text: list[str] = []
-        self._hash = hashlib.sha256()
-        self._length = self._entries = self._count = 0
+        self._answer = Answer(carry.writer.run)
+        self._writing = Writing(carry.writer, runs, lease_s=pace.lease_s, deadline=self._deadline, anew=self._anew)
+
+    @property
+    def lease_age_s(self) -> float:
+        """Seconds since its lease was renewed."""
+        return time.monotonic() - self._writing.renewed_at
 
     def look(self) -> None:
         """Ask Redis now whether the run is to stop."""
@@ -82,45 +86,70 @@ class Run:
 
     async def see_through(self) -> Carry | None:
         """Answer, and end the run; return the next one of the session, which has begun with that."""
+        self._answer.stands(self.carry.partial)
         try:
-            if self._carry.ending:
+            if self.carry.how not in ANSWERS:
                 return await self._close()
-            return await self._answer()
-        except FencedOut:
-            log.info("run %s: fenced out", self.writer.run)
-            return None
-
-    async def _answer(self) -> Carry | None:
-        reader = asyncio.create_task(self._read())
-        try:
-            await self._write(reader)
-            if self._given_up and not (reader.done() or self._stop or self._failure):
-                await self._flush(self._coalescer.finish(time.monotonic()))
-                await self._sessions.release(self.writer)
-                return None
-            if reader.done() and not self._stop and self._failure is None:
-                self._failure = _failure(reader)
-            reader.cancel()  # the upstream is told before the last write
+            while not await self._try():
+                if self._given_up:
+                    await self._writing.release()
+                    return None
+                await self._prepare()
             return await self._end()
-        finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+        except FencedOut:
+            log.info("run %s: fenced out", self.carry.writer.run)
+            return None
 
     async def _close(self) -> Carry | None:
         """End a run that was claimed only for that, with the text that stands in the log."""
-        partial, ending = self._carry.partial, self._carry.ending
-        if partial:
-            self._taken(pieces(partial, entries.TEXT_BYTES))
-        self._stop = ending == "stopped"
-        self._failure = None if self._stop else Unavailable("it was tried as often as it may be", code=ending)
+        if self.carry.how == "stopped":
+            self._writing.stop = True
+        else:
+            self._failure = Unavailable("it was tried as often as it may be", code=self.carry.how)
         return await self._end()
+
+    async def _try(self) -> bool:
+        """Have the model answer, once; say whether that, or what befell it, ends the run here."""
+        reader = asyncio.create_task(self._read())
+        try:
+            await self._write(reader)
+            read = reader.done()
+        finally:
+            reader.cancel()  # the upstream is told before the last write
+            await asyncio.gather(reader, return_exceptions=True)
+        if self._writing.stop:
+            return True
+        if read and self._failure is None:
+            self._failure = _failure(reader)
+        if self._failure is None and read:
+            return True
+        await self._flush(self._coalescer.finish(time.monotonic()))
+        return self._failure is not None and not self._broke_off()
+
+    def _broke_off(self) -> bool:
+        """Whether the model failed in mid-answer, and may be asked once more."""
+        return (
+            isinstance(self._failure, ModelUnavailable | ModelTimeout)
+            and self._spoke
+            and self.takeover != "fail"
+            and self._attempt < ATTEMPTS
+            and time.monotonic() < self._deadline
+        )
+
+    async def _prepare(self) -> None:
+        """Make ready for another attempt."""
+        log.info("run %s: asks again: %s", self.carry.writer.run, self._failure)
+        self._failure, self._spoke = None, False
+        self._coalescer = Coalescer(self._pace.flush_s, PENDING_BYTES)
+        self._again = self.takeover
 
     async def _read(self) -> None:
         """Read the model to its end."""
-        request = self._carry.request
+        request = self.carry.request
+        prefix = self._answer.text if (self._again or self.carry.how) == "continue" else ""
         try:
-            shown = messages(self._carry.turns, request.context, self._model.prompt_tokens(request.model))
-            async with aclosing(self._model.stream(request.model, shown)) as stream:
+            shown = messages(self.carry.turns, request.context, self._model.abilities(request.model).prompt_tokens)
+            async with aclosing(self._model.stream(request.model, shown, prefix)) as stream:
                 async for piece in stream:
                     self._usage = piece.usage or self._usage
                     if piece.text:
@@ -129,6 +158,7 @@ class Run:
             self._wake.set()
 
     async def _gather(self, text: str) -> None:
+        self._spoke = True
         if self._first_at is None:
             self._first_at = time.monotonic()
         if self._coalescer.empty:
@@ -141,18 +171,20 @@ class Run:
 
     async def _write(self, reader: asyncio.Task[None]) -> None:
         """Write what the model says until it has ended, the run is to stop, or a bound is reached."""
-        while not (reader.done() or self._stop or self._failure or self._given_up):
+        writing = self._writing
+        while not (reader.done() or writing.stop or self._failure or self._given_up):
             now = time.monotonic()
             due = self._coalescer.due(now)
             if due == 0.0:
                 await self._flush(self._coalescer.take(now))
                 self._room.set()
-            elif self._look or now >= self._touched_at + self._renew_s:
-                await self._renew()
+            elif self._look or now >= writing.renewed_at + self._renew_s:
+                self._look = False
+                await writing.renew()
             elif now >= self._deadline:
                 self._failure = ModelTimeout("the run's time is over")
             else:
-                until = min(self._touched_at + self._renew_s, self._deadline)
+                until = min(writing.renewed_at + self._renew_s, self._deadline)
                 await self._sleep(min(until - now, due if due is not None else until - now))
 
     async def _sleep(self, seconds: float) -> None:
@@ -164,101 +196,57 @@ class Run:
         self._wake.clear()
 
     async def _flush(self, texts: list[str]) -> None:
-        if added := self._taken(texts):
-            await self._append(added)
+        if texts and (added := await self._taken(texts)):
+            await self._writing.append(added)
 
-    def _taken(self, texts: list[str]) -> list[bytes]:
+    async def _taken(self, texts: list[str]) -> list[bytes]:
         """Count text towards the answer and encode it; past the answer's bound, cut it and fail the run."""
-        added = []
-        for text in texts:
-            data = text.encode()
-            if self._length + len(data) > ANSWER_BYTES or self._entries >= ANSWER_ENTRIES:
-                data = head_of(data, ANSWER_BYTES - self._length) if self._entries < ANSWER_ENTRIES else b""
-                text = data.decode()
-                self._failure = TooLong(f"an answer has at most {ANSWER_BYTES} bytes")
-            if text:
-                self._text.append(text)
-                self._hash.update(data)
-                self._length += len(data)
-                self._entries += 1
-                added.append(entries.encode(entries.Delta(run=self.writer.run, text=text)))
-            if self._failure is not None:
-                break
-        return added
-
-    async def _append(self, added: list[bytes]) -> None:
-        while True:
-            match await self._certainly(partial(self._sessions.append, self.writer, self._count, added)):
-                case Appended(stop=stop):
-                    self._count += 1
-                    self._stop = self._stop or stop
-                    return
-                case Lost(count=count):
-                    self._count, added = count, self._anew()
-                case _:
-                    raise FencedOut
-
-    async def _renew(self) -> None:
-        self._look = False
-        self._touched_at = time.monotonic()  # also if that fails: the next try is a renewal's time away
+        await self._begin_again()
         try:
-            renewed = await self._sessions.renew(self.writer)
-        except StateUnavailable:
+            return self._answer.add(texts)
+        except TooMuch as error:
+            self._failure = error
+            return error.added
+
+    async def _begin_again(self) -> None:
+        """Tell readers of another attempt, if one is to be told: its first text is there."""
+        if not self._again:
             return
-        match renewed:
-            case Renewed(stop=stop):
-                self._stop = self._stop or stop
-            case Fenced():
-                raise FencedOut
+        how, self._again = self._again, ""
+        attempt = await self._writing.again(how)
+        self._attempt = self._attempt if attempt is None else attempt
+        if how == "restart":
+            self._answer.clear()
 
     async def _end(self) -> Carry | None:
-        last = self._taken(self._coalescer.finish(time.monotonic())) if not isinstance(self._failure, TooLong) else []
-        state = "failed" if self._failure else "stopped" if self._stop else "done"
+        last: list[bytes] = []
+        if not isinstance(self._failure, TooMuch):
+            texts = self._coalescer.finish(time.monotonic())
+            if texts or not (self._failure or self._writing.stop):
+                last = await self._taken(texts)
+        state = "failed" if self._failure else "stopped" if self._writing.stop else "done"
         code = self._failure.code if self._failure else None
+        run, answer, timing = self.carry.writer.run, self._answer, self._timing()
         end = entries.End(
-            run=self.writer.run, state=state, length=self._length, sha256=self._hash.hexdigest(), code=code,
-            usage=self._usage, timing=self._timing(),
+            run=run, state=state, length=answer.length, sha256=answer.sha256, code=code, usage=self._usage,
+            timing=timing,
         )  # fmt: skip
         turn = Turn(
-            id=self.writer.run, role="assistant", text="".join(self._text), run=self.writer.run,
-            state=None if state == "done" else state, code=code, model=self._carry.request.model,
-            usage=self._usage, timing=end.timing,
+            id=run, role="assistant", text=answer.text, run=run, state=None if state == "done" else state, code=code,
+            model=self.carry.request.model, usage=self._usage, timing=timing,
         )  # fmt: skip
-        added = [*last, entries.encode(end)]
-        while True:
-            match await self._certainly(partial(self._sessions.end, self.writer, self._count, added, turn)):
-                case Ended(carry=carry):
-                    return carry
-                case Lost(count=count):
-                    self._count, added = count, [*self._anew(), entries.encode(end)]
-                case _:
-                    raise FencedOut
-
-    async def _certainly(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask until Redis answers; after the run's deadline and one lease more, give up."""
-        while True:
-            try:
-                answer = await ask()
-                self._touched_at = time.monotonic()
-                return answer
-            except StateUnavailable:
-                if time.monotonic() > self._deadline + 3 * self._renew_s:
-                    raise
-                await asyncio.sleep(AGAIN_SECONDS)
+        following = await self._writing.end([*last, entries.encode(end)], turn)
+        self.state = state
+        return following
 
     def _anew(self) -> list[bytes]:
         """The whole answer so far, as entries that replace what readers have of it."""
-        request = self._carry.request
+        request = self.carry.request
         run = entries.Run(
-            run=self.writer.run,
-            turn=request.turn,
-            attempt=self._carry.attempt,
-            how="restart",
-            node=self._node,
+            run=request.run, turn=request.turn, attempt=self._attempt, how="restart", node=self._node,
             model=request.model,
-        )
-        texts = pieces("".join(self._text), entries.TEXT_BYTES) if self._text else []
-        return [entries.encode(run), *(entries.encode(entries.Delta(run=self.writer.run, text=text)) for text in texts)]
+        )  # fmt: skip
+        return [entries.encode(run), *self._answer.deltas()]
 
     def _timing(self) -> dict[str, int]:
         """Milliseconds from this node's taking the run: to its first text, if any, and to its end."""

@@ -7,7 +7,7 @@ whatever it is given: what a draining node commits, another node claims.
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -16,7 +16,7 @@ from app.agent.run import Pace, Run
 from app.core.errors import StateUnavailable
 from app.core.model import Session
 from app.state.outcomes import Carry
-from app.state.sessions import Sessions
+from app.state.runs import Runs
 
 REMEMBERED: Final = 4096
 
@@ -28,7 +28,7 @@ class Runner:
 
     def __init__(
         self,
-        sessions: Sessions,
+        runs: Runs,
         model: Model,
         tasks: asyncio.TaskGroup,
         *,
@@ -36,85 +36,93 @@ class Runner:
         pace: Pace,
         ended: Callable[[Session], None],
     ) -> None:
-        self._sessions = sessions
+        self.ended: Counter[str] = Counter()  # runs that were ended here, by their state
+        self._runs = runs
         self._model = model
         self._tasks = tasks
         self._node = node
         self._pace = pace
-        self._ended = ended
+        self._tell_ended = ended
         self._closed = False
-        self._runs: dict[str, Run] = {}
-        self._working: dict[asyncio.Task[None], None] = {}
-        self._carried: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._carried: dict[str, tuple[Run, asyncio.Task[None]]] = {}
+        self._known: OrderedDict[tuple[str, int], None] = OrderedDict()  # run and fence of what was carried here
 
     @property
     def running(self) -> int:
         """How many runs are carried now."""
-        return len(self._runs)
+        return len(self._carried)
+
+    @property
+    def lease_age_s(self) -> float:
+        """Seconds since the renewal of the lease that was renewed least recently; 0 where none is held."""
+        return max((run.lease_age_s for run, _ in self._carried.values()), default=0.0)
+
+    def carries(self, run: str) -> bool:
+        """Say whether a run is carried here now."""
+        return run in self._carried
 
     def carry(self, carry: Carry | None) -> None:
         """Carry a run that was put into this node's hands."""
         if carry is None:
             return
-        key = (carry.writer.run, carry.writer.fence)
-        if key in self._carried or carry.writer.run in self._runs:
+        name, fence = carry.writer.run, carry.writer.fence
+        if (name, fence) in self._known or name in self._carried:
             return
         if self._closed:
             self._tasks.create_task(self._hand_back(carry))
             return
-        self._carried[key] = None
-        if len(self._carried) > REMEMBERED:
-            self._carried.popitem(last=False)
-        run = Run(carry, self._sessions, self._model, self._node, self._pace)
-        self._runs[carry.writer.run] = run
-        task = self._tasks.create_task(self._see_through(run))
-        self._working[task] = None
-        task.add_done_callback(self._working.pop)
+        self._known[name, fence] = None
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        run = Run(carry, self._runs, self._model, self._node, self._pace)
+        self._carried[name] = run, self._tasks.create_task(self._see_through(run))
 
     def look(self, run: str) -> None:
         """Have a run ask for its stop flag now: somebody set it."""
-        if (carried := self._runs.get(run)) is not None:
-            carried.look()
+        if (carried := self._carried.get(run)) is not None:
+            carried[0].look()
 
     async def idle(self) -> None:
         """Return when no run is carried."""
-        while self._runs:
-            await asyncio.gather(*(run.over.wait() for run in self._runs.values()))
+        while self._carried:
+            await asyncio.gather(*(run.over.wait() for run, _ in self._carried.values()))
 
     def close(self) -> None:
-        """Begin no more runs: hand back at once what is given from now on."""
+        """Begin no more runs: hand back at once what is given from now on, and what another node can `continue`."""
         self._closed = True
+        for run, _ in self._carried.values():
+            if run.takeover == "continue":
+                run.give_up()
 
     def give_up(self) -> None:
         """Have all runs write what is there, and leave the rest to other nodes; `idle` tells when that is done."""
-        for run in self._runs.values():
+        for run, _ in self._carried.values():
             run.give_up()
-
-    def carries(self, run: str) -> bool:
-        """Say whether a run is carried here now."""
-        return run in self._runs
-
-    async def _hand_back(self, carry: Carry) -> None:
-        try:
-            await self._sessions.release(carry.writer)
-        except StateUnavailable:
-            log.warning("run %s: could not be handed back, and waits for its lease to lapse", carry.writer.run)
 
     def abandon(self) -> None:
         """Drop all runs: their leases lapse, and whoever finds them goes on."""
-        for task in list(self._working):
+        for _, task in self._carried.values():
             task.cancel()
+
+    async def _hand_back(self, carry: Carry) -> None:
+        try:
+            await self._runs.release(carry.writer)
+        except StateUnavailable:
+            log.warning("run %s: could not be handed back, and waits for its lease to lapse", carry.writer.run)
 
     async def _see_through(self, run: Run) -> None:
         following: Carry | None = None
+        writer = run.carry.writer
         try:
             following = await run.see_through()
         except StateUnavailable:
-            log.info("run %s: Redis cannot be written; left to its lease", run.writer.run)
+            log.info("run %s: Redis cannot be written; left to its lease", writer.run)
         except Exception:
-            log.exception("run %s: dropped; its lease will lapse", run.writer.run)
+            log.exception("run %s: dropped; its lease will lapse", writer.run)
         finally:
             run.over.set()
-            del self._runs[run.writer.run]
+            del self._carried[writer.run]
+        if run.state:
+            self.ended[run.state] += 1
         self.carry(following)
-        self._ended(run.writer.session)
+        self._tell_ended(writer.session)

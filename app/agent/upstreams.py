@@ -8,12 +8,12 @@ is none. Whoever names a model with `MODEL_NAME` gets that one, or is told that 
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from app.agent import local, localserver
-from app.agent.llm import Limits, Model, OpenAIModel
+from app.agent.llm import Abilities, Limits, Model, OpenAIModel
 from app.agent.models import Models
 from app.agent.responder import Responder
 from app.core.errors import ModelUnavailable
@@ -39,6 +39,7 @@ async def chosen(
     api_key: str | None,
     name: str | None,
     limits: Limits,
+    abilities: Abilities,
     data: Path,
 ) -> AsyncIterator[Upstream]:
     """Choose the model, and have it at hand.
@@ -55,10 +56,9 @@ async def chosen(
             yield Upstream(several, f"{', '.join(several.names)} of {models}")
             return
         if base_url is not None or api_key is not None:
-            try:
-                model = await OpenAIModel.connect(base_url=base_url, api_key=api_key, name=name, limits=limits)
-            except AttributeError as error:  # the package takes a page for text, and trips over it
-                raise ModelUnavailable(f"no model found at {base_url}/: what answers there is a page") from error
+            model = await OpenAIModel.connect(
+                base_url=base_url, api_key=api_key, name=name, limits=limits, abilities=abilities
+            )
             stack.push_async_callback(model.close)
             yield Upstream(model, f"{model.names[0]} at {model.where}")
             return
@@ -66,14 +66,18 @@ async def chosen(
             url = await stack.enter_async_context(local.served(data))
             model = await OpenAIModel.connect(
                 base_url=url, api_key=None, name=localserver.NAME, limits=limits,
-                context_tokens=localserver.CONTEXT_TOKENS, answer_tokens=ANSWER_TOKENS,
+                abilities=replace(
+                    abilities, context_tokens=localserver.CONTEXT_TOKENS, answer_tokens=ANSWER_TOKENS
+                ),
             )  # fmt: skip
             stack.push_async_callback(model.close)
             yield Upstream(local.Small(model), f"{localserver.NAME}, a small local model for trying out", trial=True)
             return
         for program, url in USUAL.items():
             if names := await local.listed(url):
-                model = await OpenAIModel.connect(base_url=url, api_key=None, name=name or names[0], limits=limits)
+                model = await OpenAIModel.connect(
+                    base_url=url, api_key=None, name=name or names[0], limits=limits, abilities=abilities
+                )
                 stack.push_async_callback(model.close)
                 yield Upstream(model, f"{model.names[0]} of the {program} at {url}")
                 return

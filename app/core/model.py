@@ -10,11 +10,14 @@ key, two identities never clash, and a caller cannot name another's session: the
 import base64
 import hashlib
 import re
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import msgspec
 
 from app.core.errors import BadCursor, BadFrame
+
+Takeover = Literal["restart", "continue", "fail"]  # how an answer goes on when its producer is gone
+Dialect = Literal["trailing", "continue_final_message", "prefix"]  # how a model is asked to continue
 
 BUCKETS: Final = 256
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")

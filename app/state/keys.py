@@ -4,12 +4,12 @@
 |---|---|---|---|
 | `{b}:head:<session>` | hash | session | every script that appends |
 | `{b}:log:<session>` | stream | session | every script that appends; trimmed by `end` |
-| `{b}:run:<session>` | hash | run, at most session | `say`, `end`, `claim`, `release` |
+| `{b}:run:<session>` | hash | run, at most session | `say`, `end`, `claim`, `attempt`, `release` |
 | `{b}:turns:<session>` | list | session | `say`, `end`: the last `HISTORY_TURNS` |
 | `{b}:said:<session>` | hash | session | `say`, `stop`: by message id, and `r:<run>` by run |
 | `{b}:ids:<session>` | list | session | `say`: the last 1,000 message ids |
 | `{b}:queue:<session>` | list | session | `say`, `end`, `stop`: turns that wait |
-| `{b}:leases` | sorted set | for ever; a member: run | `say`, `append`, `renew`, `end`, `claim`, `release`, `delete` |
+| `{b}:leases` | sorted set | for ever; a member: run | every script of a run's writer, `say`, `claim`, `delete` |
 | `{b}:live:<session>` | channel | | entries as they are appended |
 | `{u<user>}:sessions` | sorted set | session, the latest | `listed` |
 | `{u<user>}:live` | channel | | hints: a session of the list changed |

@@ -12,8 +12,8 @@ class Carry:
     """A run put into this node's hands: the right to write it, and all that answering it needs.
 
     `turns` are the newest of the history and end with the question. `left_s` is the time until its deadline.
-    `ending`, where it is set, says that the run is not to be answered but ended, with `partial` as its text:
-    `stopped`, or the code of its failure.
+    `how` says what is to be done: answer (`new`, `restart`), go on after `partial` (`continue`), or end the run with
+    `partial` as its text: `stopped`, or the code of its failure.
     """
 
     writer: Writer
@@ -21,7 +21,7 @@ class Carry:
     left_s: float
     turns: tuple[Turn, ...]
     attempt: int = 1
-    ending: str = ""
+    how: str = "new"
     partial: str = ""
 
 
@@ -73,6 +73,31 @@ class Lost:
     """
 
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another attempt has begun, now or since an earlier try. `stop`: somebody wants the run to end."""
+
+    attempt: int
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """There were as many attempts as there may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What Redis had forgotten is back; it remembers `count` appends now."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Something came after what Redis has forgotten: the old ids are taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Running the Lua scripts in `scripts/`: by SHA-1, with the text where a server does not know it yet.
 
 Every script may be repeated with the same arguments, so an attempt whose answer was lost is simply made again, within
-one limit on the whole. (`delete` removes
-whatever is there by then.) Two versions of the code can thus run side by side during a deploy.
+one limit on the whole. (`delete` removes whatever is there by then.) Two versions of the code can thus run side by side
+during a deploy.
 """
 
 import asyncio
@@ -24,8 +24,11 @@ from app.state.connect import Pipe, backoff
 TOTAL_SECONDS: Final = 5.0
 RETRY_MS: Final = 1000
 ON_SESSIONS: Final = frozenset(
-    {"say", "append", "renew", "end", "stop", "meta", "delete", "read", "snapshot", "history", "claim", "release"}
-)
+    {
+        "append", "attempt", "claim", "delete", "end", "history", "meta", "read", "release", "renew", "restore", "say",
+        "snapshot", "stop",
+    }
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,6 @@
-"""A session's log, runs and turns: one method is one script is one round trip."""
+"""A session's log, history and queue, as readers and speakers have it: one method is one script is one round trip."""
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import msgpack
 import msgspec
@@ -11,31 +9,19 @@ from app.core import entries
 from app.core.commands import Say, fingerprint
 from app.core.entries import Batch
 from app.core.errors import Busy, IdReused, NotFound, QueueFull
-from app.core.model import START, Cursor, Request, Session, Turn, Writer, title_of
+from app.core.model import START, Cursor, Request, Session, Turn, title_of
 from app.core.protocol import BATCH_BYTES, QUEUED, SNAPSHOT_BYTES
-from app.state.bounds import ATTEMPTS, ENTRIES, LAPSED, LOG_ENTRIES, MESSAGE_IDS, QUEUE_BYTES, Bounds
-from app.state.keys import BELL, SessionKeys, leases
-from app.state.outcomes import (
-    Appended,
-    Carry,
-    Ended,
-    Fenced,
-    Lost,
-    Page,
-    Read,
-    Renewed,
-    Reset,
-    Said,
-    Snapshot,
-)  # fmt: skip
+from app.state.bounds import ENTRIES, MESSAGE_IDS, QUEUE_BYTES, Bounds
+from app.state.keys import SessionKeys
+from app.state.outcomes import Page, Read, Reset, Said, Snapshot
 from app.state.script import Scripts
 from app.state.stored import (
+    carry_of,
     cursor_of,
     member_of,
     newest_fitting,
     packed,
     record_of,
-    run_named,
     running_of,
     sendable,
     turn_of,
@@ -86,102 +72,8 @@ class Sessions:
             case b"queue_full":
                 raise QueueFull(f"as much waits already as may: {QUEUED} turns, or {QUEUE_BYTES} bytes of text")
         was_run, at, before, duplicate, given = rest
-        return Said(was_run.decode(), cursor_of(before), cursor_of(at), bool(duplicate), self._carry(session, given))
-
-    async def append(self, writer: Writer, count: int, added: list[bytes]) -> Appended | Fenced | Lost:
-        """Append encoded entries as `writer`, who has appended `count` times, and renew its lease.
-
-        Raises:
-            StateUnavailable: the outcome is unknown; call again with the same arguments.
-        """
-        keys = SessionKeys(writer.session)
-        status, *rest = await self._scripts.run(
-            "append", keys.all, keys.live, member_of(writer.session, writer.run), writer.run, writer.fence,
-            writer.incarnation, count, self._lease_ms, *added,
-        )  # fmt: skip
-        match status:
-            case b"appended" | b"already":
-                return Appended(cursor_of(rest[0]), cursor_of(rest[1]), rest[2] == b"1")
-            case b"lost":
-                return Lost(int(rest[0]))
-        return Fenced()
-
-    async def renew(self, writer: Writer) -> Renewed | Fenced:
-        """Say that the writer lives."""
-        keys = SessionKeys(writer.session)
-        status, *rest = await self._scripts.run(
-            "renew", keys.all, member_of(writer.session, writer.run), writer.run, writer.fence, writer.incarnation,
-            self._lease_ms,
-        )  # fmt: skip
-        return Renewed(rest[0] == b"1") if status == b"renewed" else Fenced()
-
-    async def end(self, writer: Writer, count: int, added: list[bytes], turn: Turn) -> Ended | Fenced | Lost:
-        """End a run: its last entries (`end` is the last of them), its turn in the history, the next run's start.
-
-        Raises:
-            StateUnavailable: the outcome is unknown; call again with the same arguments.
-        """
-        keys, session = SessionKeys(writer.session), writer.session
-        status, *rest = await self._scripts.run(
-            "end", keys.all, keys.live, member_of(session, writer.run), writer.run, writer.fence, writer.incarnation,
-            self._name, count, record_of(turn), self._lease_ms, self._run_ms, self._ttl_ms, self._bounds.turns,
-            LOG_ENTRIES, self._window, session.name + " ", *added,
-        )  # fmt: skip
-        match status:
-            case b"ended" | b"already":
-                return Ended(cursor_of(rest[0]), self._carry(session, rest[1]))
-            case b"lost":
-                return Lost(int(rest[0]))
-        return Fenced()
-
-    async def lapsed(self, buckets: Iterable[int], *, given_up_only: bool) -> list[str]:
-        """Look in some buckets for runs whose lease has run out by Redis's clock, or was given up.
-
-        Raises:
-            StateUnavailable
-        """
-        looks = [("ZRANGE", leases(bucket), 0, LAPSED - 1, "WITHSCORES") for bucket in buckets]
-        (seconds, micros), *found = await self._scripts.look([("TIME",), *looks])
-        now_ms = 0 if given_up_only else int(seconds) * 1000 + int(micros) // 1000
-        return [
-            member.decode()
-            for pairs in found
-            for member, score in zip(pairs[::2], pairs[1::2], strict=True)
-            if float(score) <= now_ms
-        ]
-
-    async def claim(self, member: str) -> Carry | None:
-        """Take over the run that a lapsed lease names; None if it is over, or lives.
-
-        Raises:
-            StateUnavailable
-        """
-        session, run = run_named(member)
-        keys = SessionKeys(session)
-        status, *rest = await self._scripts.run(
-            "claim",
-            keys.all,
-            keys.live,
-            member,
-            run,
-            self._incarnation,
-            self._name,
-            self._lease_ms,
-            self._window,
-            ATTEMPTS,
-        )
-        if status != b"claimed":
-            return None
-        carry = self._carry(session, rest[0])
-        if carry is None or not rest[1]:
-            return carry
-        running = running_of(run, rest[2])
-        return replace(carry, ending=rest[1].decode(), partial=running["text"] if running else "")
-
-    async def release(self, writer: Writer) -> None:
-        """Give a run up on purpose: another node may claim it at once."""
-        keys, member = SessionKeys(writer.session), member_of(writer.session, writer.run)
-        await self._scripts.run("release", keys.all, member, writer.run, writer.fence, writer.incarnation, BELL)
+        carry = carry_of(session, given, self._incarnation)
+        return Said(was_run.decode(), cursor_of(before), cursor_of(at), bool(duplicate), carry)
 
     async def stop(self, session: Session, run: str) -> Cursor:
         """Ask a run to end, and return the log's head. A run that is over already is no error.
@@ -271,15 +163,3 @@ class Sessions:
         """Read a session's head; `0-0` for one that isn't there."""
         ms, seq = await self._scripts.command("head", ("HMGET", SessionKeys(session).head, "ms", "seq"))
         return Cursor(int(ms), int(seq)) if seq is not None else START
-
-    def _carry(self, session: Session, given: list[Any] | None) -> Carry | None:
-        if not given:
-            return None
-        run, fence, request, left_ms, lines, attempt = given
-        return Carry(
-            Writer(session, run.decode(), int(fence), self._incarnation),
-            msgspec.convert(msgpack.unpackb(request), Request),
-            int(left_ms) / 1000,
-            tuple(turn_of(line) for line in lines),
-            int(attempt),
-        )

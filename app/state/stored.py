@@ -6,9 +6,10 @@ import msgpack
 import msgspec
 
 from app.core import entries
-from app.core.model import Cursor, Session, Turn, User
+from app.core.model import Cursor, Request, Session, Turn, User, Writer
 from app.core.protocol import FRAME_BYTES, json_bytes
 from app.core.transcript import Running
+from app.state.outcomes import Carry
 
 HEADER_BYTES: Final = 1024
 
@@ -79,3 +80,17 @@ def running_of(run: str, log: list[Any]) -> dict[str, Any] | None:
         if folded is not None and entry is not None:
             folded.apply(entry)
     return folded.wire() if folded else None
+
+
+def carry_of(session: Session, given: list[Any] | None, incarnation: str) -> Carry | None:
+    """Read what a script puts into this node's hands, as `hand` of `scripts/prelude.lua` gives it."""
+    if not given:
+        return None
+    run, fence, request, left_ms, lines, attempt = given
+    return Carry(
+        Writer(session, run.decode(), int(fence), incarnation),
+        msgspec.convert(msgpack.unpackb(request), Request),
+        int(left_ms) / 1000,
+        tuple(turn_of(line) for line in lines),
+        int(attempt),
+    )

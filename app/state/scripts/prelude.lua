@@ -104,10 +104,15 @@ local function hand(window)
 end
 
 -- The same for a producer that has just been given the run, or was given it by a call whose answer it never saw:
--- nil unless `incarnation` is the writer and has appended nothing yet. A run that was claimed to be ended is the claim's.
+-- nil unless `incarnation` is the writer and has appended nothing yet. A run that was claimed to be continued or ended,
+-- with the text that stands, is the claim's alone.
 local function given(incarnation, window)
   local run, now_incarnation, count = head('run', 'incarnation', 'count')
-  if run == '' or now_incarnation ~= incarnation or count ~= '0' or redis.call('HEXISTS', RUN, 'ending') == 1 then
+  if run == '' or now_incarnation ~= incarnation or count ~= '0' then
+    return nil
+  end
+  local how = redis.call('HGET', RUN, 'how')
+  if how and how ~= 'restart' then
     return nil
   end
   return hand(window)
