@@ -45,7 +45,7 @@ class Node:
         self.trial = trial  # the model is for trying out only, and people are told how to connect a real one
         self.incarnation = secrets.token_hex(8)
         self.differing = 0  # texts that readers reported to differ from the log: must stay 0
-        self.draining = False
+        self.draining = self._drained = False
         self._patience: asyncio.Timeout | None = None
         connect = connector(settings.redis_url)
         self.pipe = Pipe(connect)
@@ -117,12 +117,18 @@ class Node:
             await asyncio.sleep(HEARTBEAT_MS / 1000)
             await self.hub.compare()
 
+    def close(self) -> None:
+        """Begin and claim no more, and hand over at once what can go on elsewhere without a trace."""
+        if not self.draining:
+            self.draining = True
+            self.runner.close()
+
     async def drain(self) -> None:
-        """Begin and claim no more, go on with the answers under way up to `DRAIN_SECONDS`, then give them up."""
-        if self.draining:
+        """Close, go on with the answers under way up to `DRAIN_SECONDS`, then give them up."""
+        self.close()
+        if self._drained:
             return
-        self.draining = True
-        self.runner.close()
+        self._drained = True
         try:
             async with asyncio.timeout(self.settings.drain_seconds) as self._patience:
                 await self.runner.idle()

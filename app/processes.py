@@ -45,7 +45,8 @@ async def cluster(settings: Settings, count: int) -> int:
     nodes = ",".join(f"http://{host}:{port}" for port in ports)
     names = [chr(ord("a") + index) if count <= 26 else f"n{index}" for index in range(count)]
     plans = [
-        Plan(name, {"PORT": str(port), "NODE": name, "NODES": nodes}) for name, port in zip(names, ports, strict=True)
+        Plan(name, {"PORT": str(port), "NODE": name, "NODES": nodes} | _admin_port(settings, index))
+        for index, (name, port) in enumerate(zip(names, ports, strict=True))
     ]
     return await _run(plans, settings, restart=False)
 
@@ -60,10 +61,19 @@ async def workers(settings: Settings, count: int) -> int:
     """
     with listen(settings) as listener:
         plans = [
-            Plan(f"{settings.node}-{index}", {"NODE": f"{settings.node}-{index}"}, listener.fileno())
+            Plan(
+                f"{settings.node}-{index}",
+                {"NODE": f"{settings.node}-{index}"} | _admin_port(settings, index - 1),
+                listener.fileno(),
+            )
             for index in range(1, count + 1)
         ]
         return await _run(plans, settings, restart=True)
+
+
+def _admin_port(settings: Settings, index: int) -> dict[str, str]:
+    """Each node's own port for operators, from `ADMIN_PORT` on, if there is to be one."""
+    return {"ADMIN_PORT": str(settings.admin_port + index)} if settings.admin_port else {}
 
 
 class Told:

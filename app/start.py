@@ -5,7 +5,7 @@ import signal
 import socket
 import webbrowser
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -14,7 +14,7 @@ from app.agent.models import WrongModels
 from app.agent.upstreams import Upstream, chosen
 from app.config import SettingError, Settings
 from app.core.errors import ModelUnavailable
-from app.edge.serve import listen, serve
+from app.edge.serve import listen, listen_to_operators, serve
 from app.node import running
 from app.state.child import NotStarted
 from app.state.embedded import NoServer, embedded
@@ -33,7 +33,8 @@ async def start(settings: Settings, *, listener: int | None = None, open_browser
     # Until it serves, SIGTERM is Ctrl+C: what was begun is undone, and no server of ours is left behind.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     opened = listen(settings) if listener is None else socket.socket(fileno=listener)
-    with opened:
+    operators = listen_to_operators(settings)
+    with opened, operators or nullcontext():
         async with AsyncExitStack() as stack:
             url, fit, upstream = await stack.enter_async_context(parts(settings))
             told = replace(settings, redis_url=url)
@@ -50,7 +51,7 @@ async def start(settings: Settings, *, listener: int | None = None, open_browser
             print("\n  ".join(lines), flush=True)
             if open_browser:
                 await asyncio.to_thread(webbrowser.open, address)
-            await serve(node, opened)
+            await serve(node, opened, operators)
 
 
 @asynccontextmanager

@@ -146,7 +146,7 @@ async def serving(
     listener = listen(read)
     async with running(read, model, trial=bool(trial)) as node:
         site = Site(node)
-        uvicorn_server: uvicorn.Server = server(site)
+        uvicorn_server: uvicorn.Server = server(site.app)
         task = asyncio.create_task(uvicorn_server.serve([listener]))
         await until(lambda: uvicorn_server.started)
         try:

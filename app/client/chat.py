@@ -46,6 +46,11 @@ class Chat:
         """Whether there is a connection now."""
         return self._link.connected
 
+    @property
+    def moves(self) -> int:
+        """How often a node that goes away has sent this chat to another."""
+        return self._link.moves
+
     async def run(self) -> None:
         """Keep a connection until cancelled, or refused for good.
 

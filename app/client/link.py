@@ -1,4 +1,4 @@
-"""One connection at a time to any of several nodes: made anew whenever it is lost.
+"""One connection to any of several nodes: made anew whenever it is lost, and elsewhere before its node goes away.
 
 A call (`ask`) waits for a connection, sends its frame with a `ref`, and waits for the reply; if the connection is
 lost meanwhile it raises `LinkLost`, and whoever asked decides whether to ask again. The close code decides whether
@@ -49,6 +49,7 @@ class Link:
         welcomed: Callable[[], list[Frame]],
         heard: Callable[[Frame], Awaitable[None]],
     ) -> None:
+        self.moves = 0  # how often a node sent us to another, and we went
         self._urls = list(urls)
         self._next = random.randrange(len(self._urls))
         self._headers = headers
@@ -57,6 +58,8 @@ class Link:
         self._heard = heard
         self._socket: ClientConnection | None = None
         self._open = asyncio.Event()
+        self._sent_away = asyncio.Event()
+        self._after_s = 0.0  # how long to stay after that
         self._refs = count(1)
         self._asked: dict[str, asyncio.Future[Frame]] = {}
 
@@ -111,46 +114,96 @@ class Link:
         """
         failures = 0
         while True:
-            url = self._urls[self._next % len(self._urls)]
-            self._next += 1
             try:
-                async with connect(
-                    url,
-                    subprotocols=[Subprotocol(self._codec)],
-                    additional_headers=self._headers,
-                    compression=None,
-                    max_size=FRAME_BYTES,
-                    open_timeout=OPEN_SECONDS,
-                    close_timeout=1,
-                    proxy=None,
-                ) as socket:
-                    await self._serve(socket)
-                    failures = 0
-            except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
-                status = getattr(getattr(error, "response", None), "status_code", None)
-                if isinstance(error, InvalidURI) or status in (400, 401, 403, 404):
-                    raise Refused(f"{url}: {error}") from error
-                log.info("%s: %s", url, error)
+                socket = await self._reach()
+                failures = 0
+                while True:
+                    socket = await self._serve(socket)
+            except (OSError, InvalidHandshake, TimeoutError) as error:
+                log.info("no connection: %s", error)
                 failures += 1
             except ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else None
                 if not returns(code):
-                    raise Refused(f"{url}: closed with {code}") from closed
+                    raise Refused(f"closed with {code}") from closed
                 failures = 0 if self._open.is_set() else failures + 1
             finally:
                 self._lost()
             most = min(MOST_SECONDS, FIRST_SECONDS * 2**failures) if failures else 0.05
             await asyncio.sleep(random.uniform(0, most))
 
-    async def _serve(self, socket: ClientConnection) -> None:
+    async def _reach(self) -> ClientConnection:
+        """Connect to the next node.
+
+        Raises:
+            Refused, OSError, InvalidHandshake, TimeoutError
+        """
+        url = self._urls[self._next % len(self._urls)]
+        self._next += 1
+        try:
+            return await connect(
+                url, subprotocols=[Subprotocol(self._codec)], additional_headers=self._headers, compression=None,
+                max_size=FRAME_BYTES, open_timeout=OPEN_SECONDS, close_timeout=1, proxy=None,
+            )  # fmt: skip
+        except (InvalidHandshake, InvalidURI) as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            if isinstance(error, InvalidURI) or status in (400, 401, 403, 404):
+                raise Refused(f"{url}: {error}") from error
+            raise
+
+    async def _serve(self, socket: ClientConnection) -> ClientConnection:
+        """Greet and hear a node, until it sends us away and another one is reached; return that one's connection.
+
+        The other one is greeted when this one is closed and all that it sent is applied: there is no gap, and nothing
+        comes twice.
+        """
+        self._sent_away.clear()
         self._socket = socket
-        for frame in self._welcomed():
-            await socket.send(encode(frame, self._codec))
-        self._open.set()
+        moving = asyncio.create_task(self._move())
+        listening = asyncio.create_task(self._listen(socket))
+        try:
+            for frame in self._welcomed():
+                await socket.send(encode(frame, self._codec))
+            self._open.set()
+            await asyncio.wait([listening, moving], return_when=asyncio.FIRST_COMPLETED)
+            if not moving.done() and not self._sent_away.is_set():
+                await listening  # raises why it ended
+            reached = await moving
+            await socket.close()
+            await asyncio.gather(listening, return_exceptions=True)
+            self.moves += 1
+            self._lost()
+            return reached
+        finally:
+            for task in (listening, moving):
+                task.cancel()
+            await asyncio.gather(listening, moving, return_exceptions=True)
+            await socket.close()
+
+    async def _move(self) -> ClientConnection:
+        """Wait until we are sent away; then reach another node, however often that takes.
+
+        Raises:
+            Refused
+        """
+        await self._sent_away.wait()
+        wait_s = self._after_s
+        while True:
+            await asyncio.sleep(wait_s)
+            try:
+                return await self._reach()
+            except (OSError, InvalidHandshake, TimeoutError) as error:
+                log.info("no other node: %s", error)
+                wait_s = random.uniform(0, 2 * FIRST_SECONDS)
+
+    async def _listen(self, socket: ClientConnection) -> None:
         while True:
             async with asyncio.timeout(SILENCE_SECONDS):
                 message = await socket.recv()
             for frame in _frames(message):
+                if frame["type"] == "away":
+                    self._after_s = frame["after_ms"] / 1000
+                    self._sent_away.set()
                 await self._take(frame)
 
     async def _take(self, frame: Frame) -> None:

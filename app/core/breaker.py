@@ -33,15 +33,19 @@ class Breaker:
 
     def admit(self, now: float) -> float:
         """Return 0 if a try may be made now, else the seconds after which to ask again. Open, one may: the probe."""
+        wait = self.wait_s(now)
+        if not wait and self.state == "open":
+            self.state = "half_open"
+        return wait
+
+    def wait_s(self, now: float) -> float:
+        """Seconds after which a try may be made, as far as that is known; 0 for now."""
         match self.state:
             case "closed":
                 return 0.0
             case "half_open":
                 return LOOK_SECONDS
-        if now < self._until:
-            return self._until - now
-        self.state = "half_open"
-        return 0.0
+        return max(0.0, self._until - now)
 
     def succeeded(self) -> None:
         """Close."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from app.core.errors import BadFrame, ChatError, Forbidden, Internal, NotFound, Unauthorized
+from app.core.errors import BadFrame, ChatError, Forbidden, Internal, NotFound, Unauthorized, Unavailable
 from app.core.protocol import HEARTBEAT_MS, Close, Codec, encode, error_frame
 from app.edge.auth import COOKIE, COOKIE_SECONDS, Guests, new_guest
 from app.edge.http import Api, problem
@@ -34,6 +35,9 @@ SAFE: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+SPREAD_SECONDS: Final = 0.01  # for each client that is sent elsewhere
+MOVE_SECONDS: Final = 1.0  # what moving takes
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +89,20 @@ class Site:
             WebSocketRoute("/{path:path}", self.nowhere),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
-        handlers: dict[type[Exception] | int, Callable[[Request, Exception], Response]] = {
-            ChatError: _failed, HTTPException: _not_served, Exception: _broken,
-        }  # fmt: skip
-        self.app: ASGIApp = Gate(Starlette(routes=routes, exception_handlers=handlers), self._guests)
+        self.app: ASGIApp = Gate(Starlette(routes=routes, exception_handlers=HANDLERS), self._guests)
+
+    def send_away(self) -> float:
+        """Send every client elsewhere, each at a time of its own; return the seconds after which all should be gone."""
+        drain_s = self._node.settings.drain_seconds
+        spread_s = min(len(self.connections) * SPREAD_SECONDS, drain_s / 4)
+        for connection in self.connections:
+            connection.send_away(random.uniform(0.0, spread_s))
+        return min(spread_s + MOVE_SECONDS, drain_s)
+
+    async def emptied(self) -> None:
+        """Return when no client is connected."""
+        while self.connections:
+            await asyncio.wait([connection.gone for connection in self.connections])
 
     async def beat(self) -> None:
         """Send every socket its heartbeat, until cancelled."""
@@ -109,6 +123,10 @@ class Site:
             await socket.send_denial_response(problem(BadFrame(f"no known subprotocol offered; expected {names}")))
             return
         codec = offered[0]
+        if self._node.draining:
+            draining = Unavailable("this node drains; another one serves you", code="unavailable", after_ms=1000)
+            await socket.send_denial_response(problem(draining))
+            return
         try:
             user = self._guests.identify(socket.headers)
         except Forbidden as error:
@@ -169,3 +187,10 @@ def _not_served(request: Request, error: Exception) -> Response:
 def _broken(request: Request, error: Exception) -> Response:
     log.error("a request failed in a way that we do not know", exc_info=error)
     return problem(Internal("something failed here; it has been logged"))
+
+
+HANDLERS: Final[dict[type[Exception] | int, Callable[[Request, Exception], Response]]] = {
+    ChatError: _failed,
+    HTTPException: _not_served,
+    Exception: _broken,
+}

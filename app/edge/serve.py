@@ -10,15 +10,18 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from app.config import SettingError, Settings
 from app.core.protocol import FRAME_BYTES
+from app.edge.admin import admin
 from app.edge.app import Site
+from app.edge.metrics import Metrics
 from app.node import Node
 
 BACKLOG: Final = 2048
@@ -41,14 +44,7 @@ def listen(settings: Settings) -> socket.socket:
     Raises:
         SettingError: it is taken, or not ours to take.
     """
-    try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise SettingError(
-            f"PORT {settings.port} on HOST {settings.host} cannot be taken: {reason}; set another PORT"
-        ) from error
+    listener = _taken(settings.host, settings.port, "")
     listener.set_inheritable(True)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # uvloop sets it anyway, asyncio does not
@@ -57,12 +53,28 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def server(site: Site) -> Server:
-    """Make the server of a site."""
+def listen_to_operators(settings: Settings) -> socket.socket | None:
+    """Take the operators' port, if there is to be one; raises as `listen` does."""
+    return _taken(settings.admin_host, settings.admin_port, "ADMIN_") if settings.admin_port else None
+
+
+def _taken(host: str, port: int, prefix: str) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingError(
+            f"{prefix}PORT {port} on {prefix}HOST {host} cannot be taken: {reason}; set another {prefix}PORT"
+        ) from error
+
+
+def server(app: ASGIApp) -> Server:
+    """Make a server of an application."""
     logging.getLogger("uvicorn.error").addFilter(_worth_a_line)
     return Server(
         uvicorn.Config(
-            site.app,
+            app,
             lifespan="off",
             workers=1,
             http="httptools",
@@ -83,26 +95,54 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
     return "without completing handshake" not in record.getMessage()
 
 
-async def serve(node: Node, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; then drain, then stop. A second signal ends the drain."""
+async def serve(node: Node, listener: socket.socket, operators: socket.socket | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or `POST /drain`; then drain, then stop. A second signal ends the drain."""
     site = Site(node)
-    told = asyncio.Event()
+    told, hurried = asyncio.Event(), asyncio.Event()
+    signals = 0
 
     def tell() -> None:
-        if told.is_set():
-            node.hurry()
-        told.set()
+        nonlocal signals
+        signals += 1
+        (told if signals == 1 else hurried).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, tell)
-    uvicorn_server = server(site)
+    servers = {server(site.app): listener}
+    metrics = Metrics(node, site.connections)
+    if operators is not None:
+        servers[server(admin(node, site, metrics, told))] = operators
     async with asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(uvicorn_server.serve([listener]))
-        beating = tasks.create_task(site.beat())
+        serving = [tasks.create_task(one.serve([sock])) for one, sock in servers.items()]
+        beside = [tasks.create_task(work) for work in (site.beat(), metrics.watch())]
         waiting = tasks.create_task(told.wait())
-        await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
-        await node.drain()
-        uvicorn_server.should_exit = True
-        await serving
-        beating.cancel()
-        waiting.cancel()
+        await asyncio.wait([*serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await drain(node, site, hurried)
+        for one in servers:
+            one.should_exit = True
+        await asyncio.wait(serving)
+        for task in (*beside, waiting):
+            task.cancel()
+
+
+async def drain(node: Node, site: Site, hurried: asyncio.Event) -> None:
+    """Have clients and answers go on elsewhere; return when they do, or have had their time, or there is a hurry."""
+    node.close()
+    moved_s = site.send_away()
+    draining = asyncio.create_task(node.drain())
+    moving = asyncio.create_task(_at_most(moved_s, site.emptied()))
+
+    async def hurry() -> None:
+        await hurried.wait()
+        node.hurry()
+        moving.cancel()
+
+    hurrying = asyncio.create_task(hurry())
+    await asyncio.wait([draining, moving])
+    hurrying.cancel()
+    await draining
+
+
+async def _at_most(seconds: float, work: Awaitable[None]) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(work, seconds)

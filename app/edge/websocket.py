@@ -39,6 +39,7 @@ class Connection:
 
     def __init__(self, socket: WebSocket, codec: Codec, node: Node, user: User | None) -> None:
         self.user = user or User("")
+        self.gone = asyncio.get_running_loop().create_future()
         self._known = user is not None
         self._socket = socket
         self._codec = codec
@@ -72,6 +73,12 @@ class Connection:
             if self._watching:
                 self._node.hub.unwatch(self.user, self)
             self.outbox.stop()
+            self.gone.set_result(None)
+
+    def send_away(self, after_s: float) -> None:
+        """Send the client elsewhere after a while: this node drains."""
+        if self._known:
+            self.send({"type": "away", "after_ms": round(after_s * 1000), "why": "deploy"})
 
     def end(self, code: int) -> None:
         """Have the socket closed with `code`, after what is queued."""

@@ -65,5 +65,7 @@ class Follower:
     async def restart(self, reset: Reset) -> Restart:
         """Begin again from a snapshot, because of `reset`."""
         snapshot = await self.room.snapshot(self.turns)
+        if reset.why:
+            self.room.tally.resets[reset.why] += 1
         self.cursor = snapshot.at
         return Restart(reset, snapshot)

@@ -14,7 +14,7 @@ from msgpack.exceptions import UnpackException
 from app.core.entries import Batch, split
 from app.core.errors import ChatError, StateUnavailable
 from app.core.model import Cursor, Session, User
-from app.live.room import Room
+from app.live.room import Room, Tally
 from app.state.bus import Bus
 from app.state.keys import SessionKeys, user_live
 from app.state.sessions import Sessions
@@ -37,7 +37,7 @@ class Hub:
     """The rooms and the watched lists of a node."""
 
     def __init__(self, sessions: Sessions) -> None:
-        self.healed = 0  # gaps that were read from the log
+        self.tally = Tally()
         self._sessions = sessions
         self._bus: Bus
         self._rooms: dict[str, Room] = {}
@@ -63,7 +63,7 @@ class Hub:
         channel = SessionKeys(session).live
         room = self._rooms.get(channel)
         if room is None:
-            room = self._rooms[channel] = Room(session, self._sessions, self._reads, self._count_healed)
+            room = self._rooms[channel] = Room(session, self._sessions, self._reads, self.tally)
         self._members[channel] = self._members.get(channel, 0) + 1
         try:
             await self._subscribe(channel)
@@ -138,9 +138,6 @@ class Hub:
                 await self._bus.subscribe(channel)
         except TimeoutError as error:
             raise StateUnavailable("the state store does not answer; try again", after_ms=1000) from error
-
-    def _count_healed(self) -> None:
-        self.healed += 1
 
 
 def _batch(data: bytes) -> Batch:

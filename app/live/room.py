@@ -10,8 +10,8 @@ already is dropped. Whatever else does not follow the head means that the room i
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from app.core.entries import Batch
@@ -27,6 +27,14 @@ AGAIN_SECONDS: Final = 1.0
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What had to be mended for the readers of a node: gaps that were read from the log, and resets by their cause."""
+
+    healed: int = 0
+    resets: Counter[str] = field(default_factory=Counter)
 
 
 class Shared:
@@ -72,15 +80,13 @@ class Standing(Protocol):
 class Room:
     """This node's followers of one session. Owned by the hub."""
 
-    def __init__(
-        self, session: Session, sessions: Sessions, reads: asyncio.Semaphore, healed: Callable[[], None]
-    ) -> None:
+    def __init__(self, session: Session, sessions: Sessions, reads: asyncio.Semaphore, tally: Tally) -> None:
         self.session = session
+        self.tally = tally
         self.head: Cursor | None = None
         self.followers: set[Standing] = set()
         self._sessions = sessions
         self._limit = reads
-        self._healed = healed
         self._ring: deque[Batch] = deque()
         self._entries = self._bytes = 0
         self._shared: dict[Cursor, Shared] = {}
@@ -218,7 +224,7 @@ class Room:
                     self._shared.clear()
                     self._entries = self._bytes = 0
                 elif outcome.batch.entries:
-                    self._healed()
+                    self.tally.healed += 1
                     self._behind = self._behind or outcome.batch.at != outcome.head
             self.wake()
         except StateUnavailable:

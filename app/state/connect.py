@@ -3,6 +3,9 @@
 redis-py's `Connection` does the handshake, authentication, TLS and parsing; the rest of it is not used here,
 because its client would retry writes behind our back, and its pub/sub would reconnect without saying so.
 
+While Redis cannot be reached, again and again, a breaker is open: calls fail at once, with the time after which the
+next attempt to connect is made, which is the breaker's probe.
+
 Rules: a command is sent as it is called, in order, and all calls of one turn of the event loop leave in one
 write. A call has a limit on its time. A connection that breaks, or is silent past that limit, fails every call
 that waits for an answer: whether it was carried out is then unknown, so only what is idempotent may be repeated,
@@ -13,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -24,11 +28,14 @@ from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as NoAnswer
 
+from app.core.breaker import Breaker
 from app.core.errors import StateUnavailable
 
 SCHEMES: Final = ("redis://", "rediss://", "unix://")
 CONNECT_SECONDS: Final = 2.0
 COMMAND_SECONDS: Final = 2.0
+MOST_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 0.1  # what an attempt to connect takes, about
 WAITING: Final = 20_000
 
 log = logging.getLogger(__name__)
@@ -58,14 +65,15 @@ def connector(url: str) -> Connect:
 
 
 def backoff() -> ExponentialWithJitterBackoff:
-    """How long to wait between attempts to reach Redis: up to 20 ms, 40 ms, 80 ms … 1 s, at random."""
-    return ExponentialWithJitterBackoff(cap=1.0, base=0.02)
+    """How long to wait between attempts to reach Redis: up to 50 ms, 100 ms, 200 ms … 1 s, at random."""
+    return ExponentialWithJitterBackoff(cap=MOST_SECONDS, base=0.025)
 
 
 class Pipe:
     """One connection for all commands of a node. Owned by `run`, which reconnects until it is cancelled."""
 
     def __init__(self, connect: Connect) -> None:
+        self.breaker = Breaker(most_s=MOST_SECONDS)
         self._connect = connect
         self._packer = connect()  # never connected: it knows how to write commands
         self._outgoing: dict[asyncio.Future[Any], list[bytes]] = {}
@@ -77,7 +85,7 @@ class Pipe:
         """Send one command and return its answer, as bytes.
 
         Raises:
-            StateUnavailable: too many calls wait already.
+            StateUnavailable: Redis is away, or too many calls wait already.
             redis.exceptions.ConnectionError: the connection broke; the command may have been carried out.
             redis.exceptions.TimeoutError: no answer in time; it may have been carried out.
             redis.exceptions.ResponseError: Redis refused it.
@@ -86,6 +94,9 @@ class Pipe:
 
     async def calls(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send commands in one write and return their answers; raises as `call` does, if one of them fails."""
+        if self.breaker.state != "closed":
+            after_ms = round((self.breaker.wait_s(time.monotonic()) + PROBE_SECONDS) * 1000)
+            raise StateUnavailable("the state store does not answer; try again", after_ms=after_ms)
         if len(self._outgoing) + len(self._waiting) + len(commands) > WAITING:
             raise StateUnavailable("too many commands wait for Redis", after_ms=1000)
         loop = asyncio.get_running_loop()
@@ -110,10 +121,12 @@ class Pipe:
         """Keep the connection and carry commands over it, until cancelled."""
         failures = 0
         while True:
+            self.breaker.admit(time.monotonic())
             connection = self._connect()
             try:
                 await connection.connect()
                 failures = 0
+                self.breaker.succeeded()
                 await self._carry(connection)
             except (RedisError, OSError) as error:
                 log.warning("redis: %s", error)
@@ -122,7 +135,9 @@ class Pipe:
                 with contextlib.suppress(RedisError, OSError):
                     await connection.disconnect(nowait=True)
             failures += 1
-            await asyncio.sleep(backoff().compute(failures))
+            self.breaker.failed(time.monotonic())
+            wait = self.breaker.wait_s(time.monotonic())
+            await asyncio.sleep(wait or backoff().compute(failures))
 
     async def _carry(self, connection: AbstractConnection) -> None:
         self._broken.clear()

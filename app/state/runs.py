@@ -20,6 +20,7 @@ class Runs:
     """
 
     def __init__(self, scripts: Scripts, *, incarnation: str, name: str, bounds: Bounds) -> None:
+        self.appends = 0  # made by this node
         self._scripts = scripts
         self._incarnation = incarnation
         self._name = name
@@ -34,6 +35,7 @@ class Runs:
         status, *rest = await self._write("append", writer, count, self._lease_ms, *added)
         match status:
             case b"appended" | b"already":
+                self.appends += 1
                 return Appended(cursor_of(rest[0]), cursor_of(rest[1]), rest[2] == b"1")
             case b"lost":
                 return Lost(int(rest[0]))

@@ -113,7 +113,7 @@ async def test_routes_that_are_not_there(redis_url: str, model: Script) -> None:
 )
 async def test_a_failed_run(redis_url: str, model: Script, failure: Exception, status: int, code: str) -> None:
     """502, or 504 for a time limit, with the run's code and nothing of its inside; a repeat tells the same."""
-    model.answers.append(["Half an", failure])
+    model.answers.append([failure])
     async with serving(redis_url, model) as served, asking(served) as client:
         first = await client.post(CHAT, json=chat())
         problem(first, status, code)
