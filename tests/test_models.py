@@ -18,7 +18,11 @@ async def test_each_model_is_asked_at_its_own_upstream_with_its_own_key(tmp_path
             f'[[model]]\nname = "b"\nbase_url = "{other.url}"\nkey_env = "KEY_B"\ncontext_tokens = 900\n'
         )
         models = await Models.connect(file, {"KEY_B": "secret"}, Limits())
-        assert (models.names, models.abilities("a").prompt_tokens, models.abilities("b").prompt_tokens) == (("a", "b"), None, 900)
+        assert (models.names, models.abilities("a").prompt_tokens, models.abilities("b").prompt_tokens) == (
+            ("a", "b"),
+            None,
+            900,
+        )
         text = "".join([piece.text async for piece in models.stream("b", [{"role": "user", "content": "Hello there"}])])
         await models.close()
         assert text == "Hello there "
