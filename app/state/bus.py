@@ -11,15 +11,14 @@ A channel of the node's own keeps the connection in use; silence is tested with 
 import asyncio
 import contextlib
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from app.state.connect import Connect, backoff
+from app.state.wire import Wire, pack
 
 SILENCE_SECONDS: Final = 5.0
 
@@ -38,14 +37,13 @@ class Bus:
         self._missed = missed
         self._wanted: dict[str, asyncio.Future[None]] = {own: asyncio.Future()}
         self._asked: Counter[str] = Counter()  # SUBSCRIBEs whose confirmation is to come
-        self._commands: list[tuple[str, str]] = []
-        self._spoken = asyncio.Event()
-        self._connected = False
+        self._wire: Wire | None = None
+        self._catching_up = False  # after a connect, until all is confirmed
 
     @property
     def confirmed(self) -> bool:
         """Whether every wanted channel is confirmed on a connection that stands."""
-        return self._connected and not self._asked
+        return self._wire is not None and not self._asked
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -68,83 +66,62 @@ class Bus:
         """Keep the connection and hear, until cancelled."""
         failures = 0
         while True:
-            connection = self._connect()
+            wire: Wire | None = None
             try:
-                await connection.connect()
+                wire = await Wire.reach(self._connect(), self._take, lambda: None)
                 failures = 0
-                await self._listen(connection)
+                await self._listen(wire)
             except (RedisError, OSError) as error:
                 log.warning("redis pub/sub: %s", error)
             finally:
-                self._connected = False
-                with contextlib.suppress(RedisError, OSError):
-                    await connection.disconnect(nowait=True)
+                self._wire = None
+                if wire is not None:
+                    await wire.close()
             failures += 1
             await asyncio.sleep(backoff().compute(failures))
 
     def _say(self, verb: str, channel: str) -> None:
-        if self._connected:  # else the connection to come subscribes to all that is wanted then
+        if self._wire is not None:  # else the connection to come subscribes to all that is wanted then
             self._asked[channel] += verb == "SUBSCRIBE"
-            self._commands.append((verb, channel))
-            self._spoken.set()
+            self._wire.send(pack(verb, channel))
 
-    async def _listen(self, connection: AbstractConnection) -> None:
+    async def _listen(self, wire: Wire) -> None:
+        """Hear until the connection is lost, or is too silent."""
         for channel, confirmed in self._wanted.items():
             if confirmed.done():
                 self._wanted[channel] = asyncio.get_running_loop().create_future()
         # A new future would leave waiting whoever waits on the old one, so only confirmed ones are replaced.
-        self._commands.clear()
         self._asked = Counter(list(self._wanted))
-        self._connected = True
-        await connection.send_command("SUBSCRIBE", *self._wanted, check_health=False)
-        writer = asyncio.create_task(self._speak(connection))
-        try:
-            await self._hear(connection)
-        finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+        self._catching_up = True
+        self._wire = wire
+        wire.send(pack("SUBSCRIBE", *self._wanted))
+        pinged = False
+        while not wire.lost.is_set():
+            since = wire.heard_at
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await wire.lost.wait()
+            if wire.heard_at != since:
+                pinged = False
+            elif pinged:
+                raise OSError(f"no answer to a ping within {SILENCE_SECONDS} s")
+            else:
+                pinged = True
+                wire.send(pack("PING"))
 
-    async def _speak(self, connection: AbstractConnection) -> None:
-        while True:
-            await self._spoken.wait()
-            self._spoken.clear()
-            commands, self._commands = self._commands, []
-            packed = connection.pack_commands(commands)
-            await connection.send_packed_command(packed, check_health=False)
-
-    async def _hear(self, connection: AbstractConnection) -> None:
-        catching_up, asked = True, False
-        while True:
-            message = await self._next(connection)
-            if message is None:
-                if asked:
-                    raise OSError(f"no answer to a ping within {SILENCE_SECONDS} s")
-                asked = True
-                self._commands.append(("PING", ""))
-                self._spoken.set()
-                continue
-            asked = False
-            match message:
-                case [b"message", channel, data]:
-                    self._heard(channel.decode(), data)
-                case [b"subscribe", channel, _]:
-                    self._confirm(channel.decode())
-                    if catching_up and self.confirmed:
-                        catching_up = False
-                        self._missed()
-                case _:
-                    pass  # unsubscribe, pong
-
-    async def _next(self, connection: AbstractConnection) -> list[Any] | None:
-        """The next message; None after a silence."""
-        try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                message: list[Any] = await connection.read_response(
-                    disable_decoding=True, timeout=math.inf, disconnect_on_error=False
-                )
-                return message
-        except TimeoutError:
-            return None
+    def _take(self, message: Any) -> None:
+        match message:
+            case [b"message", channel, data]:
+                self._heard(channel.decode(), data)
+            case [b"subscribe", channel, _]:
+                self._confirm(channel.decode())
+                if self._catching_up and self.confirmed:
+                    self._catching_up = False
+                    self._missed()
+            case Exception():
+                log.error("redis pub/sub: %s", message)
+            case _:
+                pass  # unsubscribe, pong
 
     def _confirm(self, channel: str) -> None:
         self._asked[channel] -= 1

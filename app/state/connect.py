@@ -1,19 +1,15 @@
 """How this process reaches Redis: one pipelined connection for commands, one for subscriptions.
 
-redis-py's `Connection` does the handshake, authentication, TLS and parsing; the rest of it is not used here,
-because its client would retry writes behind our back, and its pub/sub would reconnect without saying so.
-
-While Redis cannot be reached, again and again, a breaker is open: calls fail at once, with the time after which the
-next attempt to connect is made, which is the breaker's probe.
-
 Rules: a command is sent as it is called, in order, and all calls of one turn of the event loop leave in one
 write. A call has a limit on its time. A connection that breaks, or is silent past that limit, fails every call
 that waits for an answer: whether it was carried out is then unknown, so only what is idempotent may be repeated,
 and the caller decides that.
+
+While Redis cannot be reached, again and again, a breaker is open: calls fail at once, with the time after which the
+next attempt to connect is made, which is the breaker's probe.
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
@@ -25,15 +21,17 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import ConnectionError as Broken
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from app.core.breaker import Breaker
 from app.core.errors import StateUnavailable
+from app.state.wire import Wire, pack
 
 SCHEMES: Final = ("redis://", "rediss://", "unix://")
 CONNECT_SECONDS: Final = 2.0
 COMMAND_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 0.25
 MOST_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 0.1  # what an attempt to connect takes, about
 WAITING: Final = 20_000
@@ -75,45 +73,46 @@ class Pipe:
     def __init__(self, connect: Connect) -> None:
         self.breaker = Breaker(most_s=MOST_SECONDS)
         self._connect = connect
-        self._packer = connect()  # never connected: it knows how to write commands
-        self._outgoing: dict[asyncio.Future[Any], list[bytes]] = {}
-        self._waiting: deque[asyncio.Future[Any]] = deque()
-        self._wanted = asyncio.Event()
-        self._broken = asyncio.Event()
+        self._wire: Wire | None = None
+        self._leaving = False  # what is called in this turn of the loop leaves at its end
+        # Each call: its answer, its command, and when it was called.
+        self._calls: deque[tuple[asyncio.Future[Any], bytes, float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
 
-    async def call(self, *command: Any) -> Any:
-        """Send one command and return its answer, as bytes.
+    def call(self, *command: Any) -> asyncio.Future[Any]:
+        """Send one command; its answer comes as bytes.
 
-        Raises:
-            StateUnavailable: Redis is away, or too many calls wait already.
+        Await it, or cancel it. It raises
             redis.exceptions.ConnectionError: the connection broke; the command may have been carried out.
             redis.exceptions.TimeoutError: no answer in time; it may have been carried out.
             redis.exceptions.ResponseError: Redis refused it.
+
+        Raises:
+            StateUnavailable: Redis is away, or too many calls wait already.
         """
-        return (await self.calls([command]))[0]
+        now = time.monotonic()
+        if self.breaker.state != "closed":
+            after_ms = round((self.breaker.wait_s(now) + PROBE_SECONDS) * 1000)
+            raise StateUnavailable("the state store does not answer; try again", after_ms=after_ms)
+        if len(self._calls) + len(self._waiting) >= WAITING:
+            raise StateUnavailable("too many commands wait for Redis", after_ms=1000)
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        self._calls.append((answer, pack(*command), now))
+        if not self._leaving and self._wire is not None:
+            self._leaving = True
+            loop.call_soon(self._leave)
+        return answer
 
     async def calls(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send commands in one write and return their answers; raises as `call` does, if one of them fails."""
-        if self.breaker.state != "closed":
-            after_ms = round((self.breaker.wait_s(time.monotonic()) + PROBE_SECONDS) * 1000)
-            raise StateUnavailable("the state store does not answer; try again", after_ms=after_ms)
-        if len(self._outgoing) + len(self._waiting) + len(commands) > WAITING:
-            raise StateUnavailable("too many commands wait for Redis", after_ms=1000)
-        loop = asyncio.get_running_loop()
-        answers: dict[asyncio.Future[Any], list[bytes]] = {
-            loop.create_future(): self._packer.pack_command(*command) for command in commands
-        }
-        self._outgoing |= answers
-        self._wanted.set()
+        answers: list[asyncio.Future[Any]] = []
         try:
-            async with asyncio.timeout(COMMAND_SECONDS):
-                return [await answer for answer in answers]
-        except TimeoutError as error:
-            self._broken.set()
-            raise NoAnswer(f"no answer within {COMMAND_SECONDS} s") from error
+            for command in commands:
+                answers.append(self.call(*command))  # noqa: PERF401 - what was called is let go where the next fails
+            return [await answer for answer in answers]
         finally:
             for answer in answers:
-                self._outgoing.pop(answer, None)
                 if not answer.cancel() and not answer.cancelled():
                     answer.exception()  # of several that failed, only the first is told
 
@@ -122,65 +121,76 @@ class Pipe:
         failures = 0
         while True:
             self.breaker.admit(time.monotonic())
-            connection = self._connect()
+            connecting = asyncio.create_task(Wire.reach(self._connect(), self._answer, self._leave))
             try:
-                await connection.connect()
+                while not connecting.done():
+                    await asyncio.wait([connecting], timeout=LOOK_SECONDS)
+                    self._let_go(time.monotonic())
+                self._wire = connecting.result()
                 failures = 0
                 self.breaker.succeeded()
-                await self._carry(connection)
+                await self._carry(self._wire)
             except (RedisError, OSError) as error:
                 log.warning("redis: %s", error)
             finally:
-                self._fail()
-                with contextlib.suppress(RedisError, OSError):
-                    await connection.disconnect(nowait=True)
+                connecting.cancel()
+                if self._wire is not None:
+                    await self._wire.close()
+                self._wire = None
+                self._fail(Broken, "the connection to Redis broke")
             failures += 1
             self.breaker.failed(time.monotonic())
             wait = self.breaker.wait_s(time.monotonic())
+            if wait:
+                self._let_go(math.inf)
             await asyncio.sleep(wait or backoff().compute(failures))
 
-    async def _carry(self, connection: AbstractConnection) -> None:
-        self._broken.clear()
-        tasks = [
-            asyncio.create_task(self._write(connection)),
-            asyncio.create_task(self._read(connection)),
-            asyncio.create_task(self._broken.wait()),
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _write(self, connection: AbstractConnection) -> None:
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            calls, self._outgoing = self._outgoing, {}
-            self._waiting.extend(calls)
-            packed = [part for parts in calls.values() for part in parts]
-            await connection.send_packed_command(packed, check_health=False)
-
-    async def _read(self, connection: AbstractConnection) -> None:
-        while True:
+    async def _carry(self, wire: Wire) -> None:
+        """Return or raise when the connection is lost, or too silent."""
+        self._leave()
+        while not wire.lost.is_set():
             try:
-                value = await connection.read_response(disable_decoding=True, timeout=math.inf)
-            except ResponseError as error:
-                value = error
-            answer = self._waiting.popleft()
-            if answer.done():
-                continue
-            if isinstance(value, Exception):
-                answer.set_exception(value)
-            else:
-                answer.set_result(value)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await wire.lost.wait()
+            except TimeoutError:
+                if self._waiting and time.monotonic() - self._waiting[0][1] > COMMAND_SECONDS:
+                    self._fail(NoAnswer, f"no answer within {COMMAND_SECONDS} s")
+                    raise NoAnswer(f"no answer within {COMMAND_SECONDS} s") from None
 
-    def _fail(self) -> None:
+    def _leave(self) -> None:
+        """Send what was called."""
+        self._leaving = False
+        if self._wire is None or self._wire.full:
+            return
+        packed = []
+        for answer, command, at in self._calls:
+            if not answer.done():
+                self._waiting.append((answer, at))
+                packed.append(command)
+        self._calls.clear()
+        if packed:
+            self._wire.send(b"".join(packed))
+
+    def _answer(self, reply: Any) -> None:
+        """Hand a reply to the oldest call that waits for one."""
+        answer, _ = self._waiting.popleft()
+        if answer.done():
+            return
+        if isinstance(reply, Exception):
+            answer.set_exception(reply)
+        else:
+            answer.set_result(reply)
+
+    def _fail(self, kind: type[RedisError], why: str) -> None:
         """Tell every caller whose command was sent that its outcome is unknown."""
         while self._waiting:
-            answer = self._waiting.popleft()
+            answer, _ = self._waiting.popleft()
             if not answer.done():
-                answer.set_exception(Broken("the connection to Redis broke"))
+                answer.set_exception(kind(why))
+
+    def _let_go(self, now: float) -> None:
+        """Fail what was called too long ago, and never sent, for there is no connection."""
+        while self._calls and (self._calls[0][0].done() or now - self._calls[0][2] > COMMAND_SECONDS):
+            answer, _, _ = self._calls.popleft()
+            if not answer.done():
+                answer.set_exception(NoAnswer(f"no connection within {COMMAND_SECONDS} s"))

@@ -33,6 +33,11 @@ ON_SESSIONS: Final = frozenset(
 log = logging.getLogger(__name__)
 
 
+def _refused(name: str, error: ResponseError) -> StateUnavailable:
+    log.error("redis: %s refused: %s", name, error)
+    return StateUnavailable("the state store refuses to work; try again", after_ms=RETRY_MS)
+
+
 class Scripts:
     """The scripts, ready to run over one pipe."""
 
@@ -55,6 +60,15 @@ class Scripts:
         Raises:
             StateUnavailable: Redis did not answer, or refused.
         """
+        try:
+            return await self._pipe.call(*command)
+        except (NoScriptError, Broken, NoAnswer):
+            return await self._again(name, command, text)
+        except ResponseError as error:
+            raise _refused(name, error) from error
+
+    async def _again(self, name: str, command: tuple[Any, ...], text: str | None) -> Any:
+        """Send a command again: its answer was lost, or Redis did not know the script."""
         retry = Retry(backoff(), retries=8, supported_errors=(Broken, NoAnswer))
 
         async def attempt() -> Any:
@@ -72,8 +86,7 @@ class Scripts:
         except (Broken, NoAnswer, TimeoutError) as error:
             raise StateUnavailable("the state store does not answer; try again", after_ms=RETRY_MS) from error
         except ResponseError as error:
-            log.error("redis: %s refused: %s", name, error)
-            raise StateUnavailable("the state store refuses to work; try again", after_ms=RETRY_MS) from error
+            raise _refused(name, error) from error
 
     async def look(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send commands that only read, in one write, once.
