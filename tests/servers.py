@@ -171,6 +171,7 @@ class Upstream:
 
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     answer: Callable[[dict[str, Any]], AsyncIterator[bytes]] | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -211,6 +212,7 @@ async def upstream() -> AsyncIterator[Upstream]:
     async def completions(request: Request) -> Response:
         body = await request.json()
         state.requests.append(body)
+        state.keys.append(request.headers["authorization"])
         if state.status != 200:
             return JSONResponse({"error": {"message": "no"}}, state.status, state.headers)
         return StreamingResponse((state.answer or words)(body), media_type="text/event-stream")

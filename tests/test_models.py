@@ -27,6 +27,7 @@ async def test_each_model_is_asked_at_its_own_upstream_with_its_own_key(tmp_path
         await models.close()
         assert text == "Hello there "
         assert (len(one.requests), [request["model"] for request in other.requests]) == (0, ["b"])
+        assert other.keys == ["Bearer secret"]
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,24 @@ from asyncio import sleep, timeout
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
+import msgspec
 import openai
 from openai import AsyncOpenAI
-from openai.types.chat import ChatCompletionChunk
 
+from app.agent.events import Events, NoChunk
+from app.agent.http1 import Pool, proxied
 from app.agent.prefix import Prefix
 from app.agent.prompt import Message
-from app.agent.retry import CUT, failed, patiently, told
+from app.agent.retry import CUT, failed, patiently, refusal, told
 from app.core.breaker import Breaker
 from app.core.errors import ContentRefused, ModelUnavailable
 from app.core.model import Dialect, Takeover
+
+USAGE: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+EXTRA: Final = ("continue_final_message", "add_generation_prompt")  # what the package does not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,11 @@ class OpenAIModel:
         self._limits = limits
         self._abilities = abilities
         self._breaker = breaker or Breaker()
+        url = urlsplit(str(client.base_url))
+        self._path = f"{url.path}chat/completions"
+        known = client.default_headers | client.auth_headers
+        headers = {name: value for name, value in known.items() if isinstance(value, str)}
+        self._pool = None if proxied(url) else Pool(url, headers, limits.connect_s)
 
     @classmethod
     async def connect(
@@ -151,12 +162,17 @@ class OpenAIModel:
 
     async def close(self) -> None:
         """Close the connections to the upstream."""
+        if self._pool is not None:
+            self._pool.close()
         await self._client.close()
 
     async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
         """Answer `messages`; see `Model.stream`."""
         said = Prefix(prefix, self._abilities.prefix)
-        body = {"model": name, "messages": said.messages(messages), "extra_body": said.options() or None}
+        body: dict[str, Any] = {"model": name, "messages": said.messages(messages), "stream": True}
+        body |= {"stream_options": {"include_usage": True}} | said.options()
+        if self._abilities.answer_tokens:
+            body["max_tokens"] = self._abilities.answer_tokens
 
         async def begin() -> tuple[Piece | None, AsyncGenerator[Piece, None]]:
             await self._breaker_closes()
@@ -189,42 +205,45 @@ class OpenAIModel:
             await sleep(wait)
 
     async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
-        """Ask once, and give each token; raises whatever befalls the request."""
-        finished = ""
-        chunks = await self._client.chat.completions.create(
-            stream=True,
-            stream_options={"include_usage": True},
-            max_tokens=self._abilities.answer_tokens or openai.omit,
-            **body,
-        )
-        async with chunks:
-            async for chunk in chunks:
-                piece, reason = _read(chunk)
-                finished = reason or finished
-                if piece is not None:
-                    yield piece
+        """Ask once, and give what has come since the last time; raises whatever befalls the request."""
+        finished, events = "", Events()
+        async with aclosing(self._bytes(body)) as stream:
+            async for data in stream:
+                texts: list[str] = []
+                thinks, usage, wrong = False, None, None
+                try:
+                    for chunk in events.chunks(data):
+                        usage = chunk.usage or usage
+                        for choice in chunk.choices[:1]:
+                            finished = choice.finish_reason or finished
+                            texts.append(choice.delta.content or "")
+                            thinks = thinks or bool(choice.delta.reasoning_content or choice.delta.reasoning)
+                except NoChunk as error:
+                    wrong = error  # after what came before it
+                if (text := "".join(texts)) or thinks or usage:
+                    yield Piece(text, {name: usage[name] for name in USAGE if name in usage} if usage else None)
+                if wrong is not None:
+                    raise wrong
         match finished:
             case "content_filter":
                 raise ContentRefused("the model refused to go on")
             case "":
                 raise ModelUnavailable("the model broke off without an end")
 
-
-def _read(chunk: ChatCompletionChunk) -> tuple[Piece | None, str | None]:
-    """What a chunk brings, if anything, and its `finish_reason`.
-
-    Raises:
-        ModelUnavailable: it is none.
-    """
-    try:
-        if (usage := chunk.usage) is not None:
-            return Piece(usage=usage.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"})), None
-        for choice in chunk.choices[:1]:
-            text = choice.delta.content
-            if text:
-                return Piece(str(text)), choice.finish_reason
-            thinking = (choice.delta.model_extra or {}).keys() & {"reasoning", "reasoning_content"}
-            return (Piece() if thinking else None), choice.finish_reason
-    except (AttributeError, TypeError) as error:  # the package checks no types
-        raise ModelUnavailable("the model sent what is no chunk of an answer") from error
-    return None, None
+    async def _bytes(self, body: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+        """Ask once, and give the body of the answer; directly, or through the proxy that the environment names."""
+        if self._pool is None:
+            completions = self._client.chat.completions.with_streaming_response
+            options = {key: body.pop(key) for key in EXTRA if key in body}
+            async with completions.create(**body, extra_body=options) as response:
+                async for data in response.iter_bytes():
+                    yield data
+            return
+        line = await self._pool.post(self._path, msgspec.json.encode(body))
+        try:
+            if line.answer.status >= 400:
+                raise refusal(self._client, line.answer, await line.whole())
+            while data := await line.take():
+                yield data
+        finally:
+            self._pool.done(line)

@@ -9,11 +9,12 @@ import httpx2
 import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from app.agent.http1 import Answer, NotReached
 from app.core.errors import ChatError, ContentRefused, ModelTimeout, ModelUnavailable
 
 TRIES: Final = 3
 LONGEST_SECONDS: Final = 60.0  # an upstream that wants more patience has failed
-CUT: Final = (TimeoutError, openai.OpenAIError, httpx2.HTTPError, ValueError)  # what befalls a request
+CUT: Final = (OSError, openai.OpenAIError, httpx2.HTTPError, ValueError)  # what befalls a request
 
 T = TypeVar("T")
 
@@ -38,12 +39,14 @@ def worth_it(error: BaseException) -> bool:
     match error:
         case openai.APITimeoutError():
             return isinstance(error.__cause__, httpx2.ConnectTimeout)
+        case TimeoutError():
+            return isinstance(error, NotReached)
         case openai.APIStatusError():
             again = error.status_code in (408, 409, 429) or error.status_code >= 500
             return again and (_named_s(error) or 0.0) <= LONGEST_SECONDS
         case ContentRefused():
             return False
-        case openai.OpenAIError() | httpx2.HTTPError() | ValueError() | ModelUnavailable():
+        case openai.OpenAIError() | httpx2.HTTPError() | ValueError() | OSError() | ModelUnavailable():
             return True
     return False
 
@@ -53,6 +56,14 @@ def failed(error: BaseException) -> bool:
     if isinstance(error, openai.APIStatusError):
         return error.status_code >= 500
     return isinstance(error, (ModelUnavailable, *CUT))
+
+
+def refusal(client: openai.AsyncOpenAI, answer: Answer, body: bytes) -> openai.APIStatusError:
+    """An answer with a status of 400 or more, as the package tells of it."""
+    request = httpx2.Request("POST", client.base_url)
+    response = httpx2.Response(answer.status, headers=answer.headers, request=request)
+    kind = openai.BadRequestError if answer.status == 400 else openai.APIStatusError
+    return kind(f"{answer.status}: {body[:200]!r}", response=response, body=None)
 
 
 def told(error: Exception) -> ChatError:

@@ -1,0 +1,72 @@
+"""The events of an answer: lines of server-sent JSON, as OpenAI's chat completions stream them.
+
+https://platform.openai.com/docs/api-reference/chat-streaming. Of each chunk only what we use is decoded.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+DONE: Final = b"[DONE]"
+LINE_BYTES: Final = 4 * 1024 * 1024
+
+
+class Delta(msgspec.Struct):
+    """What was said."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: Any = None
+
+
+class Choice(msgspec.Struct):
+    """One of several answers; there is one."""
+
+    delta: Delta = msgspec.field(default_factory=Delta)
+    finish_reason: str | None = None
+
+
+class Chunk(msgspec.Struct):
+    """One event."""
+
+    choices: list[Choice] = []
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+class NoChunk(ValueError):
+    """It is none, or it tells of an error."""
+
+
+CHUNK: Final = msgspec.json.Decoder(Chunk)
+
+
+class Events:
+    """Bytes in, chunks out."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def chunks(self, data: bytes) -> Iterator[Chunk]:
+        """Give the chunks of the lines that are complete with `data`.
+
+        Raises:
+            NoChunk
+        """
+        *lines, self._rest = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n")
+        if len(self._rest) > LINE_BYTES:
+            raise NoChunk(f"a line of more than {LINE_BYTES} bytes")
+        for line in lines:
+            if not line.startswith(b"data:"):
+                continue  # comments, and the names of events
+            value = line[5:].strip()
+            if value == DONE:
+                continue
+            try:
+                chunk = CHUNK.decode(value)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                raise NoChunk(f"no chunk of an answer: {error}") from error
+            if chunk.error is not None:
+                raise NoChunk("the upstream told of an error")
+            yield chunk

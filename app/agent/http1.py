@@ -1,0 +1,225 @@
+"""HTTP/1.1 to an upstream, for the one thing that is done for every token: reading a stream of events.
+
+The `openai` package makes an object of each, which costs more than all else that happens to a token
+(`docs/performance.md`). Here llhttp parses, and what has come is kept until it is asked for: whoever asks seldom gets
+much at once. More than 256 KiB is not read ahead. Connections are kept for the next request.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, cast
+from urllib.parse import SplitResult
+from urllib.request import getproxies, proxy_bypass
+
+import httptools
+
+AHEAD_BYTES: Final = 256 * 1024
+ERROR_BYTES: Final = 64 * 1024
+IDLE: Final = 64  # connections that are kept
+
+
+class Broken(ConnectionError):
+    """The connection broke off, or what came is not HTTP. `unheard`: before anything had come."""
+
+    unheard = False
+
+
+class NotReached(TimeoutError):
+    """Connecting took too long."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """The head of a response, and of its body what has come and was not taken."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+    complete: bool = False
+
+
+class Http1(asyncio.Protocol):
+    """One connection: one request at a time."""
+
+    def __init__(self) -> None:
+        self.answer = Answer()
+        self.keeps = False  # it may be used again
+        self.closed = False
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._come = asyncio.Event()
+        self._paused = False
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.close()
+        self._come.set()
+        if len(self.answer.body) > AHEAD_BYTES and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """Take the end: a body without a length ends with it."""
+        self.keeps = False
+        if self.answer.status and not {"content-length", "transfer-encoding"} & self.answer.headers.keys():
+            self.answer.complete = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take that there is no connection."""
+        self.closed, self.keeps = True, False
+        self._come.set()
+
+    # llhttp's side
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self.answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Take the head's end."""
+        self.answer.status = self._parser.get_status_code()
+
+    def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
+        self.answer.body += data
+
+    def on_message_complete(self) -> None:
+        """Take the body's end."""
+        if self.answer.status >= 200:
+            self.answer.complete = True
+            self.keeps = self._parser.should_keep_alive()
+
+    # The owner's side
+
+    def send(self, request: bytes) -> None:
+        """Send a request; what is known of the last one is forgotten."""
+        self.answer, self.keeps = Answer(), False
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport.write(request)
+
+    async def head(self) -> Answer:
+        """Return when the head has come.
+
+        Raises:
+            Broken
+        """
+        while not self.answer.status >= 200:
+            await self._more()
+        return self.answer
+
+    async def whole(self) -> bytes:
+        """Return the body, or the beginning of a long one.
+
+        Raises:
+            Broken
+        """
+        while not self.answer.complete and len(self.answer.body) < ERROR_BYTES:
+            await self._more()
+        return bytes(self.answer.body)
+
+    async def take(self) -> bytes:
+        """Return what has come of the body, at least something; empty at its end.
+
+        Raises:
+            Broken: it ended before its end.
+        """
+        while not self.answer.body:
+            if self.answer.complete:
+                return b""
+            await self._more()
+        taken = bytes(self.answer.body)
+        self.answer.body.clear()
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        return taken
+
+    async def _more(self) -> None:
+        if self.closed:
+            broken = Broken("the connection broke off")
+            broken.unheard = not self.answer.headers
+            raise broken
+        self._come.clear()
+        await self._come.wait()
+
+    def close(self) -> None:
+        """Close."""
+        self.closed, self.keeps = True, False
+        self._transport.close()
+
+
+def proxied(url: SplitResult) -> bool:
+    """Say whether the environment names a proxy for this address."""
+    proxies = getproxies()
+    return bool({url.scheme, "all"} & proxies.keys()) and not proxy_bypass(url.netloc)
+
+
+class Pool:
+    """The connections to one upstream."""
+
+    def __init__(self, base: SplitResult, headers: dict[str, str], connect_s: float) -> None:
+        self._host, tls = base.hostname or "", base.scheme == "https"
+        self._port = base.port or (443 if tls else 80)
+        self._tls = ssl.create_default_context() if tls else None
+        self._connect_s = connect_s
+        said = {"Host": base.netloc.rpartition("@")[2], "Content-Type": "application/json"} | headers
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+        self._idle: deque[Http1] = deque(maxlen=IDLE)
+
+    async def post(self, path: str, body: bytes) -> Http1:
+        """Send a request and return its connection when the head of the answer has come. Give it back to `done`.
+
+        Raises:
+            Broken, NotReached, OSError
+        """
+        head = f"POST {path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
+        request = head.encode("latin-1") + body
+        while self._idle:
+            try:
+                return await self._ask(self._idle.pop(), request)
+            except Broken as error:
+                if not error.unheard:
+                    raise
+        return await self._ask(await self._connect(), request)
+
+    def done(self, line: Http1) -> None:
+        """Take back a connection: it is kept if its answer is complete."""
+        if line.keeps and not line.closed and len(self._idle) < IDLE:
+            self._idle.append(line)
+        else:
+            line.close()
+
+    def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _ask(self, line: Http1, request: bytes) -> Http1:
+        try:
+            line.send(request)
+            await line.head()
+        except BaseException:
+            line.close()
+            raise
+        return line
+
+    async def _connect(self) -> Http1:
+        try:
+            async with asyncio.timeout(self._connect_s):
+                _, line = await asyncio.get_running_loop().create_connection(
+                    Http1, self._host, self._port, ssl=self._tls
+                )
+        except TimeoutError as error:
+            raise NotReached(f"no connection within {self._connect_s} s") from error
+        return line
