@@ -12,7 +12,7 @@ import time
 from asyncio import sleep, timeout
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -56,13 +56,14 @@ class Abilities:
 
     `context_tokens` is how much it can be shown, its answer included, and `answer_tokens` what of that an answer may
     take; None where it is not known to be small. `takeover` is how its answers go on at another node, and `prefix` how
-    it is asked to continue one.
+    it is asked to continue one. One that `buffers` keeps what comes while it is not asked, and gives it as one piece.
     """
 
     takeover: Takeover = "restart"
     prefix: Dialect = "trailing"
     context_tokens: int | None = None
     answer_tokens: int | None = None
+    buffers: bool = False
 
     @property
     def prompt_tokens(self) -> int | None:
@@ -106,7 +107,7 @@ class OpenAIModel:
         self.names = names
         self._client = client
         self._limits = limits
-        self._abilities = abilities
+        self._abilities = replace(abilities, buffers=True)
         self._breaker = breaker or Breaker()
         url = urlsplit(str(client.base_url))
         self._path = f"{url.path}chat/completions"

@@ -145,15 +145,17 @@ class Run:
 
     async def _read(self) -> None:
         """Read the model to its end."""
-        request = self.carry.request
+        request, can = self.carry.request, self._model.abilities(self.carry.request.model)
         prefix = self._answer.text if (self._again or self.carry.how) == "continue" else ""
         try:
-            shown = messages(self.carry.turns, request.context, self._model.abilities(request.model).prompt_tokens)
+            shown = messages(self.carry.turns, request.context, can.prompt_tokens)
             async with aclosing(self._model.stream(request.model, shown, prefix)) as stream:
                 async for piece in stream:
                     self._usage = piece.usage or self._usage
                     if piece.text:
                         await self._gather(piece.text)
+                        if can.buffers:
+                            await self._flushed()
         finally:
             self._wake.set()
 
@@ -168,6 +170,12 @@ class Run:
             self._wake.set()
             self._room.clear()
             await self._room.wait()
+
+    async def _flushed(self) -> None:
+        """Return when the log has what was gathered, and it is time to gather more."""
+        self._room.clear()
+        await self._room.wait()
+        await asyncio.sleep(self._pace.flush_s)
 
     async def _write(self, reader: asyncio.Task[None]) -> None:
         """Write what the model says until it has ended, the run is to stop, or a bound is reached."""
@@ -188,11 +196,11 @@ class Run:
                 await self._sleep(min(until - now, due if due is not None else until - now))
 
     async def _sleep(self, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await self._wake.wait()
+        finally:
+            timer.cancel()
         self._wake.clear()
 
     async def _flush(self, texts: list[str]) -> None:

@@ -16,7 +16,7 @@ from app.core.errors import ChatError, StateUnavailable
 from app.core.model import Cursor, Session, User
 from app.live.room import Room, Tally
 from app.state.bus import Bus
-from app.state.keys import SessionKeys, user_live
+from app.state.keys import session_keys, user_live
 from app.state.sessions import Sessions
 
 READS: Final = 32
@@ -60,7 +60,7 @@ class Hub:
         Raises:
             StateUnavailable: Redis did not confirm in time.
         """
-        channel = SessionKeys(session).live
+        channel = session_keys(session).live
         room = self._rooms.get(channel)
         if room is None:
             room = self._rooms[channel] = Room(session, self._sessions, self._reads, self.tally)
@@ -74,7 +74,7 @@ class Hub:
 
     def leave(self, room: Room) -> None:
         """Leave a room; the last one out closes it."""
-        channel = SessionKeys(room.session).live
+        channel = session_keys(room.session).live
         self._members[channel] -= 1
         if self._members[channel] == 0:
             del self._members[channel], self._rooms[channel]

@@ -21,11 +21,19 @@ all keys of a script share one hash tag, hence one slot of a Cluster, and the in
 sessions that it indexes. A user's keys share `{u<user>}`. Nothing atomic crosses tags.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from app.core.model import Session, User
 
 BELL: Final = "bell"
+KNOWN: Final = 8192
+
+
+@lru_cache(KNOWN)
+def session_keys(session: Session) -> "SessionKeys":
+    """The keys of a session, worked out once while it is in use."""
+    return SessionKeys(session)
 
 
 class SessionKeys:

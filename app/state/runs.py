@@ -6,7 +6,7 @@ from typing import Any
 
 from app.core.model import Cursor, Turn, Writer
 from app.state.bounds import ATTEMPTS, LAPSED, LOG_ENTRIES, Bounds
-from app.state.keys import BELL, SessionKeys, leases
+from app.state.keys import BELL, leases, session_keys
 from app.state.outcomes import Again, Appended, Carry, Ended, Fenced, Lost, Moved, Renewed, Restored, UsedUp
 from app.state.script import Scripts
 from app.state.stored import carry_of, cursor_of, member_of, packed, record_of, run_named, running_of
@@ -71,7 +71,7 @@ class Runs:
 
     async def renew(self, writer: Writer) -> Renewed | Fenced:
         """Say that the writer lives."""
-        keys = SessionKeys(writer.session)
+        keys = session_keys(writer.session)
         status, *rest = await self._scripts.run(
             "renew", keys.all, member_of(writer.session, writer.run), writer.run, writer.fence, writer.incarnation,
             self._lease_ms,
@@ -80,7 +80,7 @@ class Runs:
 
     async def end(self, writer: Writer, count: int, added: list[bytes], turn: Turn) -> Ended | Fenced | Lost:
         """End a run: its last entries (`end` is the last of them), its turn in the history, the next run's start."""
-        keys, session = SessionKeys(writer.session), writer.session
+        keys, session = session_keys(writer.session), writer.session
         status, *rest = await self._scripts.run(
             "end", keys.all, keys.live, member_of(session, writer.run), writer.run, writer.fence, writer.incarnation,
             self._name, count, record_of(turn), self._lease_ms, self._run_ms, self._ttl_ms, self._bounds.turns,
@@ -95,7 +95,7 @@ class Runs:
 
     async def release(self, writer: Writer) -> None:
         """Give a run up on purpose: another node may claim it at once."""
-        keys, member = SessionKeys(writer.session), member_of(writer.session, writer.run)
+        keys, member = session_keys(writer.session), member_of(writer.session, writer.run)
         await self._scripts.run("release", keys.all, member, writer.run, writer.fence, writer.incarnation, BELL)
 
     async def lapsed(self, buckets: Iterable[int], *, given_up_only: bool) -> list[str]:
@@ -116,7 +116,7 @@ class Runs:
         `can` says of each model that this node has how its answers go on: `restart`, `continue` or `fail`.
         """
         session, run = run_named(member)
-        keys = SessionKeys(session)
+        keys = session_keys(session)
         status, *rest = await self._scripts.run(
             "claim", keys.all, keys.live, member, run, self._incarnation, self._name, self._lease_ms, self._window,
             ATTEMPTS, packed(dict(can)),
@@ -129,7 +129,7 @@ class Runs:
 
     async def _write(self, script: str, writer: Writer, count: int, *arguments: Any) -> list[Any]:
         """Run a script that writes as `writer`."""
-        keys, member = SessionKeys(writer.session), member_of(writer.session, writer.run)
+        keys, member = session_keys(writer.session), member_of(writer.session, writer.run)
         return await self._scripts.run(
             script, keys.all, keys.live, member, writer.run, writer.fence, writer.incarnation, count, *arguments
         )

@@ -12,7 +12,7 @@ from app.core.errors import Busy, IdReused, NotFound, QueueFull
 from app.core.model import START, Cursor, Request, Session, Turn, title_of
 from app.core.protocol import BATCH_BYTES, QUEUED, SNAPSHOT_BYTES
 from app.state.bounds import ENTRIES, MESSAGE_IDS, QUEUE_BYTES, Bounds
-from app.state.keys import SessionKeys
+from app.state.keys import session_keys
 from app.state.outcomes import Page, Read, Reset, Said, Snapshot
 from app.state.script import Scripts
 from app.state.stored import (
@@ -53,7 +53,7 @@ class Sessions:
         Raises:
             IdReused, Busy, QueueFull, StateUnavailable
         """
-        keys = SessionKeys(session)
+        keys = session_keys(session)
         turn = entries.Turn(id=say.id, text=say.text, run=run)
         waiting = entries.Turn(id=say.id, text=say.text, run=run, queued=True)
         request = Request(turn=say.id, run=run, text=say.text, model=model, context=say.context)
@@ -81,7 +81,7 @@ class Sessions:
         Raises:
             NotFound: the session never had such a run, or has forgotten it.
         """
-        keys = SessionKeys(session)
+        keys = session_keys(session)
         end = entries.End(run=run, state="stopped", length=0, sha256=EMPTY_SHA256)
         status, *rest = await self._scripts.run("stop", keys.all, keys.live, run, entries.encode(end))
         if status == b"not_found":
@@ -94,19 +94,19 @@ class Sessions:
         Raises:
             NotFound: nothing was ever said in it.
         """
-        keys, meta = SessionKeys(session), entries.encode(entries.Meta(title=title))
+        keys, meta = session_keys(session), entries.encode(entries.Meta(title=title))
         status, *_ = await self._scripts.run("meta", keys.all, keys.live, title, meta, self._ttl_ms)
         if status == b"not_found":
             raise NotFound(f"no session {session.id!r}")
 
     async def delete(self, session: Session) -> None:
         """Remove a session, with its run and its queue. Removing what isn't there is no error."""
-        keys, gone = SessionKeys(session), entries.encode(entries.Gone())
+        keys, gone = session_keys(session), entries.encode(entries.Gone())
         await self._scripts.run("delete", keys.all, keys.live, session.name + " ", gone)
 
     async def read(self, session: Session, after: Cursor) -> Read | Reset:
         """Read the log after a cursor: at most 256 entries and 256 KiB, but one if there is one."""
-        keys = SessionKeys(session)
+        keys = session_keys(session)
         status, *rest = await self._scripts.run("read", keys.all, str(after), ENTRIES, BATCH_BYTES)
         if status == b"reset":
             return Reset(rest[0].decode())
@@ -117,7 +117,7 @@ class Sessions:
 
     async def snapshot(self, session: Session, turns: int = 50) -> Snapshot:
         """Read a session as it stands; one that isn't there is empty, at `0-0`."""
-        keys = SessionKeys(session)
+        keys = session_keys(session)
         at, title, lines, more, queue, running = await self._scripts.run("snapshot", keys.all, turns, SNAPSHOT_BYTES)
         queued = tuple(
             {"id": item[0].decode(), "text": msgpack.unpackb(item[4])["text"], "run": item[1].decode()}
@@ -134,7 +134,7 @@ class Sessions:
         Raises:
             NotFound: no such turn.
         """
-        keys = SessionKeys(session)
+        keys = session_keys(session)
         status, *rest = await self._scripts.run("history", keys.all, before or "", limit, SNAPSHOT_BYTES)
         if status == b"not_found":
             raise NotFound(f"no turn {before!r} in this session's history")
@@ -152,14 +152,14 @@ class Sessions:
 
     async def knows(self, session: Session, run: str) -> bool:
         """Say whether a session has, or remembers, a run."""
-        return bool(await self._scripts.command("knows", ("HEXISTS", SessionKeys(session).said, f"r:{run}")))
+        return bool(await self._scripts.command("knows", ("HEXISTS", session_keys(session).said, f"r:{run}")))
 
     async def stopped_in_queue(self, session: Session, run: str) -> bool:
         """Say whether a run was stopped before it began, and so has left no turn."""
-        noted = await self._scripts.command("stopped", ("HGET", SessionKeys(session).said, f"r:{run}"))
+        noted = await self._scripts.command("stopped", ("HGET", session_keys(session).said, f"r:{run}"))
         return bool(noted == b"stopped")
 
     async def head(self, session: Session) -> Cursor:
         """Read a session's head; `0-0` for one that isn't there."""
-        ms, seq = await self._scripts.command("head", ("HMGET", SessionKeys(session).head, "ms", "seq"))
+        ms, seq = await self._scripts.command("head", ("HMGET", session_keys(session).head, "ms", "seq"))
         return Cursor(int(ms), int(seq)) if seq is not None else START

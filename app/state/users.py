@@ -5,7 +5,7 @@ from typing import Final
 
 from app.core.errors import NotFound
 from app.core.model import Cursor, Session, User
-from app.state.keys import SessionKeys, user_live, user_sessions
+from app.state.keys import session_keys, user_live, user_sessions
 from app.state.outcomes import Listed
 from app.state.script import Scripts
 
@@ -30,7 +30,7 @@ class Users:
     async def listed(self, session: Session) -> Listed:
         """Read one session's line of the list; `gone` if it isn't there."""
         fields = ("title", "state", "ms", "seq")
-        title, state, ms, seq = await self._scripts.command("listed", ("HMGET", SessionKeys(session).head, *fields))
+        title, state, ms, seq = await self._scripts.command("listed", ("HMGET", session_keys(session).head, *fields))
         if seq is None:
             return Listed(session.id, "", "gone", Cursor(0, 0))
         return Listed(session.id, title.decode(), state.decode(), Cursor(int(ms), int(seq)))

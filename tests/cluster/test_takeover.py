@@ -138,9 +138,9 @@ async def test_a_node_that_was_frozen_writes_nothing_more(redis_url: str, redis:
     model.gate = wait
     model.answers.extend([["old ", "old ", "old "], ["new ", 0.3, "new"]])
     async with two(redis_url, model, lease_seconds=LEASE, flush_ms=0) as (a, b), connect(b.ws, user="ada") as chat:
-        a.node.draining = True
         async with reading(a.ws) as speaker:
             said = await speaker.ask(type="say", session="s", id="m", text="Well?")
+        a.node.draining = True
         session = await chat.open("s")
         await session.until(lambda: session.transcript.run and session.transcript.run.text == "old ")
 
