@@ -110,6 +110,17 @@ def encode(frame: Frame, codec: Codec) -> bytes | str:
     return msgspec.json.encode(frame).decode()
 
 
+def framed(message: bytes | str) -> bytes:
+    """Write a message as a server's WebSocket frame (RFC 6455, 5.2): one, whole, not masked."""
+    payload, opcode = (message.encode(), 0x81) if isinstance(message, str) else (message, 0x82)
+    size = len(payload)
+    if size < 126:
+        return bytes((opcode, size)) + payload
+    if size < 65_536:
+        return bytes((opcode, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((opcode, 127)) + size.to_bytes(8, "big") + payload
+
+
 def encode_batch(session: str, batch: Batch, codec: Codec) -> bytes | str:
     """Write a batch frame. In msgpack the entries' bytes go in as they are; in both, neighbouring text is merged
     where there is more than one entry.

@@ -1,8 +1,9 @@
 """What goes out on one socket: a short queue of frames, and then whatever is owed.
 
-One task sends. It writes the queue; when that is empty it asks its owner, by `pull`, to queue more of what the socket
-is owed, and ends when nothing is. So an idle socket costs no task, and a slow one holds its queue, one pulled frame
-and the kernel's buffer. While it works the outbox is not `idle`, and rooms let the socket's followers lag.
+What the socket takes is written at once. Else one task sends. It writes the queue; when that is empty it asks its
+owner, by `pull`, to queue more of what the socket is owed, and ends when nothing is. So an idle socket costs no task,
+and a slow one holds its queue, one pulled frame and the kernel's buffer. While it works the outbox is not `idle`, and
+rooms let the socket's followers lag.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.core.protocol import Close, Codec, Frame, encode
+from app.core.protocol import Close, Codec, Frame, encode, framed
+from app.edge.socket import Socket
 
 SLOW_SECONDS: Final = 30.0
 QUEUE_BYTES: Final = 1024 * 1024
@@ -28,6 +30,7 @@ class Outbox:
         self,
         socket: WebSocket,
         codec: Codec,
+        straight: Socket | None,
         *,
         owed: Callable[[], bool],
         pull: Callable[[], Awaitable[None]],
@@ -36,6 +39,7 @@ class Outbox:
         self.queued_bytes = 0  # encoded, and not yet with the socket
         self._socket = socket
         self._codec = codec
+        self._straight = straight
         self._owed = owed
         self._pull = pull
         self._failed = failed
@@ -47,15 +51,17 @@ class Outbox:
     @property
     def idle(self) -> bool:
         """Whether a frame would go out at once."""
-        return self._sender is None
+        return self._sender is None and (self._straight is None or self._straight.takes)
 
     def send(self, frame: Frame) -> None:
         """Queue a frame."""
         self.push(encode(frame, self._codec))
 
-    def push(self, message: bytes | str) -> None:
-        """Queue an encoded frame."""
-        if not self._lost:
+    def push(self, message: bytes | str, whole: bytes | None = None) -> None:
+        """Send an encoded frame at once, if the socket takes it; else queue it. `whole` is it with its header."""
+        if self._sender is None and self._straight is not None and self._straight.takes and not self._lost:
+            self._straight.push(framed(message) if whole is None else whole)
+        elif not self._lost:
             self._queue.append(message)
             self.queued_bytes += len(message)
             self.wake()

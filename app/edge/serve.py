@@ -22,6 +22,7 @@ from app.core.protocol import FRAME_BYTES
 from app.edge.admin import admin
 from app.edge.app import Site
 from app.edge.metrics import Metrics
+from app.edge.socket import Socket
 from app.node import Node
 
 BACKLOG: Final = 2048
@@ -78,7 +79,7 @@ def server(app: ASGIApp) -> Server:
             lifespan="off",
             workers=1,
             http="httptools",
-            ws="websockets-sansio",
+            ws=Socket,
             ws_max_size=FRAME_BYTES,
             ws_per_message_deflate=False,
             proxy_headers=False,

@@ -20,6 +20,7 @@ from app.core.protocol import SESSIONS, Close, Codec, Frame, decode, error_frame
 from app.edge import frames
 from app.edge.commands import execute, restarted
 from app.edge.outbox import Outbox
+from app.edge.socket import Socket
 from app.live.follow import Follower, Restart
 from app.live.room import Shared, Standing
 from app.node import Node
@@ -49,7 +50,7 @@ class Connection:
         self._watching = False
         self._reported: deque[str] = deque(maxlen=REPORTED)
         self._changed: dict[str, None] = {}
-        self.outbox = Outbox(socket, codec, owed=self._owed, pull=self._pull, failed=self.end)
+        self.outbox = Outbox(socket, codec, Socket.of(socket.scope), owed=self._owed, pull=self._pull, failed=self.end)
         self._undecodable = 0
         self._code = Close.NO_HELLO
         self._ending = False
@@ -142,7 +143,7 @@ class Connection:
 
     def deliver(self, shared: Shared) -> None:
         """Take a frame that a room hands over."""
-        self.outbox.push(shared.frame(self._codec))
+        self.outbox.push(shared.frame(self._codec), shared.framed(self._codec))
 
     def lag(self, standing: Standing) -> None:
         """Pull this follower, if it is still one, when the queue is empty."""

@@ -18,6 +18,7 @@ from app.live.room import Room, Tally
 from app.state.bus import Bus
 from app.state.keys import session_keys, user_live
 from app.state.sessions import Sessions
+from app.state.stored import cursor_of
 
 READS: Final = 32
 COMPARED: Final = 256
@@ -143,7 +144,7 @@ class Hub:
 def _batch(data: bytes) -> Batch:
     """Read a publish: `<after> <at> <entries>`. Its entries have one ms, and dense numbers."""
     first, second, rest = data.split(b" ", 2)
-    after, at = Cursor.parse(first.decode()), Cursor.parse(second.decode())
+    after, at = cursor_of(first), cursor_of(second)
     entries = (rest,) if at.seq == after.seq + 1 else tuple(split(rest))
     ids = tuple(Cursor(at.ms, after.seq + index) for index in range(1, len(entries) + 1))
     return Batch(after, at, ids, entries)

@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeVar
 from app.core.entries import Batch
 from app.core.errors import StateUnavailable
 from app.core.model import Cursor, Session
-from app.core.protocol import Codec, encode_batch
+from app.core.protocol import Codec, encode_batch, framed
 from app.state.outcomes import Read, Reset, Snapshot
 from app.state.sessions import Sessions
 
@@ -40,12 +40,13 @@ class Tally:
 class Shared:
     """A batch, and its frame in each codec: encoded when first asked for, for all who stand at `after`."""
 
-    __slots__ = ("_frames", "batch", "session")
+    __slots__ = ("_framed", "_frames", "batch", "session")
 
     def __init__(self, session: str, batch: Batch) -> None:
         self.session = session
         self.batch = batch
         self._frames: dict[Codec, bytes | str] = {}
+        self._framed: dict[Codec, bytes] = {}
 
     def frame(self, codec: Codec) -> bytes | str:
         """The batch as a message in `codec`."""
@@ -53,6 +54,13 @@ class Shared:
         if frame is None:
             frame = self._frames[codec] = encode_batch(self.session, self.batch, codec)
         return frame
+
+    def framed(self, codec: Codec) -> bytes:
+        """The same with the header of a WebSocket frame."""
+        whole = self._framed.get(codec)
+        if whole is None:
+            whole = self._framed[codec] = framed(self.frame(codec))
+        return whole
 
 
 class Sink(Protocol):
