@@ -63,7 +63,7 @@ async def body(pool: Pool) -> bytes:
     line = await pool.post("/v1/x", b"{}")
     try:
         taken = []
-        while data := await line.take():
+        while data := await line.take(5.0):
             taken.append(data)
         return b"".join(taken)
     finally:
@@ -134,7 +134,7 @@ async def test_no_more_is_read_ahead_than_may_be() -> None:
         held = len(line.answer.body)
         await asyncio.sleep(0.05)
         assert held <= len(line.answer.body) <= 2 * AHEAD_BYTES
-        while data := await line.take():
+        while data := await line.take(5.0):
             sent += len(data)
         assert sent == 200 * 65_536
         pool.done(line)

@@ -128,16 +128,18 @@ class Http1(asyncio.Protocol):
             await self._more()
         return bytes(self.answer.body)
 
-    async def take(self) -> bytes:
+    async def take(self, seconds: float) -> bytes:
         """Return what has come of the body, at least something; empty at its end.
 
         Raises:
             Broken: it ended before its end.
+            TimeoutError: nothing came in so many seconds.
         """
         while not self.answer.body:
             if self.answer.complete:
                 return b""
-            await self._more()
+            async with asyncio.timeout(seconds):
+                await self._more()
         taken = bytes(self.answer.body)
         self.answer.body.clear()
         if self._paused:

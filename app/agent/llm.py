@@ -71,6 +71,26 @@ class Abilities:
         return self.context_tokens - (self.answer_tokens or 0) if self.context_tokens else None
 
 
+class Silence:
+    """How long a model may go on without a token."""
+
+    def __init__(self, seconds: float) -> None:
+        self.broken(seconds)
+
+    def broken(self, seconds: float) -> None:
+        """Take that it spoke; the next token is due within so many seconds of being waited for."""
+        self._seconds = seconds
+        self._until: float | None = None
+
+    @property
+    def left_s(self) -> float:
+        """What is left of them, from when it was first asked for."""
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + self._seconds
+        return self._until - now
+
+
 class Model(Protocol):
     """Something that answers. Iterate to the end, or close the iterator: both release the upstream."""
 
@@ -193,8 +213,7 @@ class OpenAIModel:
             async with aclosing(pieces):
                 while piece is not None:
                     yield Piece(said.new(piece.text), piece.usage) if piece.text else piece
-                    async with timeout(self._limits.next_s):
-                        piece = await anext(pieces, None)
+                    piece = await anext(pieces, None)
         except CUT as error:
             raise told(error) from error
         if rest := said.rest():
@@ -208,7 +227,8 @@ class OpenAIModel:
     async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
         """Ask once, and give what has come since the last time; raises whatever befalls the request."""
         finished, events = "", Events()
-        async with aclosing(self._bytes(body)) as stream:
+        silence = Silence(max(self._limits.first_s, self._limits.next_s))  # the first token has a limit of its own
+        async with aclosing(self._bytes(body, silence)) as stream:
             async for data in stream:
                 texts: list[str] = []
                 thinks, usage, wrong = False, None, None
@@ -222,6 +242,7 @@ class OpenAIModel:
                 except NoChunk as error:
                     wrong = error  # after what came before it
                 if (text := "".join(texts)) or thinks or usage:
+                    silence.broken(self._limits.next_s)
                     yield Piece(text, {name: usage[name] for name in USAGE if name in usage} if usage else None)
                 if wrong is not None:
                     raise wrong
@@ -231,20 +252,24 @@ class OpenAIModel:
             case "":
                 raise ModelUnavailable("the model broke off without an end")
 
-    async def _bytes(self, body: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+    async def _bytes(self, body: dict[str, Any], silence: Silence) -> AsyncGenerator[bytes, None]:
         """Ask once, and give the body of the answer; directly, or through the proxy that the environment names."""
         if self._pool is None:
             completions = self._client.chat.completions.with_streaming_response
             options = {key: body.pop(key) for key in EXTRA if key in body}
             async with completions.create(**body, extra_body=options) as response:
-                async for data in response.iter_bytes():
+                stream = response.iter_bytes()
+                while True:
+                    async with timeout(silence.left_s):
+                        data = await anext(stream, b"")
+                    if not data:
+                        return
                     yield data
-            return
         line = await self._pool.post(self._path, msgspec.json.encode(body))
         try:
             if line.answer.status >= 400:
                 raise refusal(self._client, line.answer, await line.whole())
-            while data := await line.take():
+            while data := await line.take(silence.left_s):
                 yield data
         finally:
             self._pool.done(line)

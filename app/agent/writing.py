@@ -48,7 +48,12 @@ class Writing:
             FencedOut, StateUnavailable
         """
         while True:
-            match await self._certainly(partial(self._runs.append, self.writer, self.count, added)):
+            try:
+                outcome = await self._runs.append(self.writer, self.count, added)
+                self.renewed_at = time.monotonic()
+            except StateUnavailable:
+                outcome = await self._certainly(partial(self._runs.append, self.writer, self.count, added))
+            match outcome:
                 case Appended(after=after, at=at, stop=stop):
                     self.count += 1
                     self.stop = self.stop or stop

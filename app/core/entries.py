@@ -148,8 +148,7 @@ class Batch(NamedTuple):
 
 def encode(entry: Entry) -> bytes:
     """Encode an entry as it is stored, published and sent."""
-    packed: bytes = msgpack.packb(msgspec.to_builtins(entry))
-    return packed
+    return msgspec.msgpack.encode(entry)
 
 
 def decode(data: bytes) -> Entry | None:

@@ -29,11 +29,7 @@ class Socket(WebSocketsSansIOProtocol):
     @property
     def takes(self) -> bool:
         """Whether a frame can be written now."""
-        return (
-            self.handshake_complete
-            and self.writable.is_set()
-            and not (self.disconnected or self.close_sent or self.transport.is_closing())
-        )
+        return self.writable.is_set() and self.handshake_complete and not (self.disconnected or self.close_sent)
 
     def push(self, framed: bytes) -> None:
         """Write a whole frame, header included. Only while it `takes`."""

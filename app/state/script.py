@@ -33,7 +33,7 @@ ON_SESSIONS: Final = frozenset(
 log = logging.getLogger(__name__)
 
 
-def _refused(name: str, error: ResponseError) -> StateUnavailable:
+def _refused(name: str, error: RedisError) -> StateUnavailable:
     log.error("redis: %s refused: %s", name, error)
     return StateUnavailable("the state store refuses to work; try again", after_ms=RETRY_MS)
 
@@ -51,10 +51,14 @@ class Scripts:
             StateUnavailable: Redis did not answer, or would not write.
         """
         text, sha = self._known[name]
-        answer: list[Any] = await self.command(name, ("EVALSHA", sha, len(keys), *keys, *arguments), text)
+        command = ("EVALSHA", sha, len(keys), *keys, *arguments)
+        try:
+            answer: list[Any] = await self._pipe.call(*command)
+        except RedisError as error:
+            answer = await self._again(name, command, text, error)
         return answer
 
-    async def command(self, name: str, command: tuple[Any, ...], text: str | None = None) -> Any:
+    async def command(self, name: str, command: tuple[Any, ...]) -> Any:
         """Send one idempotent command, again where its answer was lost.
 
         Raises:
@@ -62,13 +66,13 @@ class Scripts:
         """
         try:
             return await self._pipe.call(*command)
-        except (NoScriptError, Broken, NoAnswer):
-            return await self._again(name, command, text)
-        except ResponseError as error:
-            raise _refused(name, error) from error
+        except RedisError as error:
+            return await self._again(name, command, None, error)
 
-    async def _again(self, name: str, command: tuple[Any, ...], text: str | None) -> Any:
-        """Send a command again: its answer was lost, or Redis did not know the script."""
+    async def _again(self, name: str, command: tuple[Any, ...], text: str | None, first: RedisError) -> Any:
+        """Send a command again, where its answer was lost or Redis did not know the script."""
+        if not isinstance(first, NoScriptError | Broken | NoAnswer):
+            raise _refused(name, first) from first
         retry = Retry(backoff(), retries=8, supported_errors=(Broken, NoAnswer))
 
         async def attempt() -> Any:
