@@ -41,21 +41,21 @@ async def test_frames_are_bounded(redis_url: str, character: str) -> None:
         refused = 0
         for index in range(10):
             try:
-                await state.say(S, Say(id=f"q{index}", text=text, session="s"), run=f"r{index}", model="m")
+                await state.sessions.say(S, Say(id=f"q{index}", text=text, session="s"), run=f"r{index}", model="m")
             except QueueFull:
                 refused += 1
         assert (refused > 0) == (character in '\x01"')
         for count in range(16):
-            await state.append(writer, count, [delta("run-m1", answer)])
-        snapshot = await state.snapshot(S)
+            await state.runs.append(writer, count, [delta("run-m1", answer)])
+        snapshot = await state.sessions.snapshot(S)
         limit = (
             FRAME_BYTES if refused else SNAPSHOT_BYTES + 128 * 1024
         )  # what stands beside the turns is never left out
         for codec in Codec:
             assert len(encode(frames.snapshot("s", snapshot), codec)) <= limit
         cursor = START
-        while isinstance(read := await state.read(S, cursor), Read) and read.batch.entries:
+        while isinstance(read := await state.sessions.read(S, cursor), Read) and read.batch.entries:
             for codec in Codec:
                 assert len(encode_batch("s", read.batch, codec)) <= FRAME_BYTES
             cursor = read.batch.at
-        assert (await state.head(S)) == cursor
+        assert (await state.sessions.head(S)) == cursor

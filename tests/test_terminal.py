@@ -273,6 +273,7 @@ async def test_lines_from_a_pipe_are_answered_plainly(redis_url: str, model: Scr
 
 async def test_a_pipe_learns_of_failures(redis_url: str, model: Script) -> None:
     """An answer that failed makes the exit code 1; so does a node that is not there. Both are told in words."""
+    model.takeover = "fail"
     model.answers.append(["So far ", ModelUnavailable("no")])
     async with serving(redis_url, model) as node:
         code, out, errors = await piped(b"Tell me.\n", "chat", node.http, "--user", "ada")

@@ -256,8 +256,9 @@ class OpenAIModel:
         """Ask once, and give the body of the answer; directly, or through the proxy that the environment names."""
         if self._pool is None:
             completions = self._client.chat.completions.with_streaming_response
-            options = {key: body.pop(key) for key in EXTRA if key in body}
-            async with completions.create(**body, extra_body=options) as response:
+            known = {key: value for key, value in body.items() if key not in EXTRA}
+            extra = {key: value for key, value in body.items() if key in EXTRA}
+            async with completions.create(**known, extra_body=extra) as response:
                 stream = response.iter_bytes()
                 while True:
                     async with timeout(silence.left_s):
