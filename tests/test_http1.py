@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 
 from app.agent.events import LINE_BYTES, Events, NoChunk
 from app.agent.http1 import AHEAD_BYTES, Broken, NotReached, Pool, proxied
@@ -95,6 +96,19 @@ async def test_a_connection_that_was_closed_while_idle_is_no_failure() -> None:
     async with server(lambda count: [CHUNKED, part(b"x"), b"0\r\n\r\n", None]) as (pool, counts):
         assert [await body(pool) for _ in range(3)] == [b"x"] * 3
         assert counts == [1, 1, 1]
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_failure_on_uvloop() -> None:
+    """As nodes run: there writing to a closed connection raises."""
+
+    async def ask() -> None:
+        async with server(lambda count: [CHUNKED, part(b"x"), b"0\r\n\r\n", None]) as (pool, counts):
+            for _ in range(3):
+                assert await body(pool) == b"x"
+                await until(lambda: all(line.gone for line in pool.idle))
+            assert counts == [1, 1, 1]
+
+    uvloop.run(ask())
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,11 @@ class Http1(asyncio.Protocol):
         self._come.clear()
         await self._come.wait()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the other side has closed it; uvloop lets nobody write to it then."""
+        return self.closed or self._transport.is_closing()
+
     def close(self) -> None:
         """Close."""
         self.closed, self.keeps = True, False
@@ -177,7 +182,7 @@ class Pool:
         self._connect_s = connect_s
         said = {"Host": base.netloc.rpartition("@")[2], "Content-Type": "application/json"} | headers
         self._head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
-        self._idle: deque[Http1] = deque(maxlen=IDLE)
+        self.idle: deque[Http1] = deque(maxlen=IDLE)
 
     async def post(self, path: str, body: bytes) -> Http1:
         """Send a request and return its connection when the head of the answer has come. Give it back to `done`.
@@ -187,9 +192,12 @@ class Pool:
         """
         head = f"POST {path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
         request = head.encode("latin-1") + body
-        while self._idle:
+        while self.idle:
+            line = self.idle.pop()
+            if line.gone:
+                continue
             try:
-                return await self._ask(self._idle.pop(), request)
+                return await self._ask(line, request)
             except Broken as error:
                 if not error.unheard:
                     raise
@@ -197,15 +205,15 @@ class Pool:
 
     def done(self, line: Http1) -> None:
         """Take back a connection: it is kept if its answer is complete."""
-        if line.keeps and not line.closed and len(self._idle) < IDLE:
-            self._idle.append(line)
+        if line.keeps and not line.closed and len(self.idle) < IDLE:
+            self.idle.append(line)
         else:
             line.close()
 
     def close(self) -> None:
         """Close what is idle."""
-        while self._idle:
-            self._idle.pop().close()
+        while self.idle:
+            self.idle.pop().close()
 
     async def _ask(self, line: Http1, request: bytes) -> Http1:
         try:

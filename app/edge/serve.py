@@ -8,6 +8,7 @@ sockets as soon as it is told to stop, so it is told last: after our own drain.
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Iterator
@@ -22,7 +23,7 @@ from app.core.protocol import FRAME_BYTES
 from app.edge.admin import admin
 from app.edge.app import Site
 from app.edge.metrics import Metrics
-from app.edge.socket import Socket
+from app.edge.socket import Client, Socket
 from app.node import Node
 
 BACKLOG: Final = 2048
@@ -37,6 +38,13 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+
+def more_files() -> None:
+    """Take as many descriptors as this process may have: each client needs one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # where the kernel's own bound is lower than what it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -78,7 +86,7 @@ def server(app: ASGIApp) -> Server:
             app,
             lifespan="off",
             workers=1,
-            http="httptools",
+            http=Client,
             ws=Socket,
             ws_max_size=FRAME_BYTES,
             ws_per_message_deflate=False,
@@ -98,6 +106,7 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
 
 async def serve(node: Node, listener: socket.socket, operators: socket.socket | None = None) -> None:
     """Serve until SIGTERM, SIGINT or `POST /drain`; then drain, then stop. A second signal ends the drain."""
+    more_files()
     site = Site(node)
     told, hurried = asyncio.Event(), asyncio.Event()
     signals = 0

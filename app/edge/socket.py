@@ -1,15 +1,33 @@
-"""uvicorn's WebSocket, with a way straight to its transport.
+"""uvicorn's connections, as this server has them: WebSockets with a way straight to the transport, and not too many.
 
 A frame that many clients get is encoded once, header included, and written as it is where the socket takes it: that
 costs half of what going through ASGI does (`docs/performance.md`). Whatever cannot be written at once takes ASGI's way.
 """
 
+import asyncio
+import resource
 from typing import Final, Self
 
 from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 STRAIGHT: Final = "chat.socket"
+OWN_FILES: Final = 256  # descriptors that clients leave to this process, or a quarter of what there is
+
+
+class Client(HttpToolsProtocol):
+    """A client's connection, refused where descriptors run short: what a node carries must not want for one.
+
+    The kernel gives the lowest descriptor that is free, so a new one's number tells how many there are.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or drop it at once."""
+        super().connection_made(transport)
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if transport.get_extra_info("socket").fileno() >= most - min(OWN_FILES, most // 4):
+            transport.abort()
 
 
 class Socket(WebSocketsSansIOProtocol):

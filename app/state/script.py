@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
-from functools import cached_property
 from importlib.resources import files
 from typing import Any, Final
 
@@ -43,6 +42,7 @@ class Scripts:
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
+        self._known = _read()
 
     async def run(self, name: str, keys: Sequence[str], *arguments: Any) -> list[Any]:
         """Run the script `name` and return its answer, strings as bytes.
@@ -103,14 +103,15 @@ class Scripts:
         except RedisError as error:
             raise StateUnavailable("the state store does not answer; try again", after_ms=RETRY_MS) from error
 
-    @cached_property
-    def _known(self) -> dict[str, tuple[str, str]]:
-        folder = files("app.state") / "scripts"
-        prelude = (folder / "prelude.lua").read_text()
-        known = {}
-        for file in folder.iterdir():
-            name = file.name.removesuffix(".lua")
-            if file.name.endswith(".lua") and name != "prelude":
-                text = (prelude if name in ON_SESSIONS else "") + file.read_text()
-                known[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-        return known
+
+def _read() -> dict[str, tuple[str, str]]:
+    """Read all scripts, at the start: a node needs no file later, and none that was put there after it."""
+    folder = files("app.state") / "scripts"
+    prelude = (folder / "prelude.lua").read_text()
+    known = {}
+    for file in folder.iterdir():
+        name = file.name.removesuffix(".lua")
+        if file.name.endswith(".lua") and name != "prelude":
+            text = (prelude if name in ON_SESSIONS else "") + file.read_text()
+            known[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return known
