@@ -32,7 +32,7 @@ if stop == '1' then
   how = 'stopped'
 elseif clock() >= tonumber(deadline) then
   how = 'model_timeout'
-elseif attempt > tonumber(ARGV[8]) or (can == 'fail' and count ~= '0') then
+elseif attempt > tonumber(ARGV[8]) or how == 'unavailable' or (can == 'fail' and count ~= '0') then
   how = 'unavailable'
 elseif not can then
   return {'kept'}

@@ -22,6 +22,14 @@ end
 if top() ~= ARGV[8] then
   return {'moved'}
 end
+local last = tonumber(string.match(ARGV[8], '%-(%d+)'))
+for _, group in ipairs(groups) do
+  local seq = tonumber(string.match(group.at, '%-(%d+)'))
+  if seq - #group.entries ~= last then
+    return {'moved'}
+  end
+  last = seq
+end
 
 local after = ARGV[8]
 for _, group in ipairs(groups) do
