@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 STRAIGHT: Final = "chat.socket"
+CLOSE_SECONDS: Final = 1.0
 OWN_FILES: Final = 256  # descriptors that clients leave to this process, or a quarter of what there is
 
 
@@ -48,6 +49,15 @@ class Socket(WebSocketsSansIOProtocol):
     def takes(self) -> bool:
         """Whether a frame can be written now."""
         return self.writable.is_set() and self.handshake_complete and not (self.disconnected or self.close_sent)
+
+    def keepalive_timeout(self) -> None:
+        """Take that a ping was not answered. Closing alone would wait for ever where the other side takes nothing."""
+        super().keepalive_timeout()
+        self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def drop(self) -> None:
+        """Close without a word, whatever is still to be sent."""
+        self.transport.abort()
 
     def push(self, framed: bytes) -> None:
         """Write a whole frame, header included. Only while it `takes`."""

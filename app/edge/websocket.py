@@ -220,6 +220,8 @@ class Connection:
                 await self._socket.close(self._code)
         except (TimeoutError, WebSocketDisconnect, RuntimeError):
             log.info("a socket was dropped without a close frame")
+            if (straight := Socket.of(self._socket.scope)) is not None:
+                straight.drop()
 
     # What the outbox asks for
 

@@ -95,19 +95,19 @@ class Bus:
         self._catching_up = True
         self._wire = wire
         wire.send(pack("SUBSCRIBE", *self._wanted))
-        pinged = False
         while not wire.lost.is_set():
-            since = wire.heard_at
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    await wire.lost.wait()
-            if wire.heard_at != since:
-                pinged = False
-            elif pinged:
-                raise OSError(f"no answer to a ping within {SILENCE_SECONDS} s")
-            else:
-                pinged = True
+            if await self._silent(wire, wire.heard_at + SILENCE_SECONDS):
                 wire.send(pack("PING"))
+                if await self._silent(wire, asyncio.get_running_loop().time() + SILENCE_SECONDS):
+                    raise OSError(f"no answer to a ping within {SILENCE_SECONDS} s")
+
+    async def _silent(self, wire: Wire, until: float) -> bool:
+        """Wait until a time of the loop's; say whether the connection stands, and nothing was heard meanwhile."""
+        since = wire.heard_at
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await wire.lost.wait()
+        return wire.heard_at == since and not wire.lost.is_set()
 
     def _take(self, message: Any) -> None:
         match message:

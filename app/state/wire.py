@@ -7,12 +7,15 @@ and writing cost several times what Redis does for a command (`docs/performance.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+
+REACH_SECONDS: Final = 3.0
 
 
 class Wire(asyncio.Protocol):
@@ -43,7 +46,8 @@ class Wire(asyncio.Protocol):
         Raises:
             RedisError, OSError
         """
-        await connection.connect()
+        async with asyncio.timeout(REACH_SECONDS):  # redis-py limits the connecting, not the handshake
+            await connection.connect()
         writer = connection._writer
         assert writer is not None
         wire = cls(connection, heard, drained)
