@@ -58,6 +58,7 @@ class Link:
         self._heard = heard
         self._socket: ClientConnection | None = None
         self._open = asyncio.Event()
+        self._greeted = False
         self._sent_away = asyncio.Event()
         self._after_s = 0.0  # how long to stay after that
         self._refs = count(1)
@@ -94,11 +95,14 @@ class Link:
         Raises:
             LinkLost: there is no connection.
         """
-        if self._socket is None:
+        socket = self._socket
+        if socket is None:
             raise LinkLost
         try:
-            await self._socket.send(encode(frame, self._codec))
+            await socket.send(encode(frame, self._codec))
         except ConnectionClosed as error:
+            if socket is self._socket:
+                self._lost()  # whoever asks again waits for the next connection
             raise LinkLost from error
 
     def drop(self) -> None:
@@ -126,7 +130,7 @@ class Link:
                 code = closed.rcvd.code if closed.rcvd else None
                 if not returns(code):
                     raise Refused(f"closed with {code}") from closed
-                failures = 0 if self._open.is_set() else failures + 1
+                failures = 0 if self._greeted else failures + 1
             finally:
                 self._lost()
             most = min(MOST_SECONDS, FIRST_SECONDS * 2**failures) if failures else 0.05
@@ -158,12 +162,14 @@ class Link:
         comes twice.
         """
         self._sent_away.clear()
+        self._greeted = False
         self._socket = socket
         moving = asyncio.create_task(self._move())
         listening = asyncio.create_task(self._listen(socket))
         try:
             for frame in self._welcomed():
                 await socket.send(encode(frame, self._codec))
+            self._greeted = True
             self._open.set()
             await asyncio.wait([listening, moving], return_when=asyncio.FIRST_COMPLETED)
             if not moving.done() and not self._sent_away.is_set():
@@ -221,6 +227,7 @@ class Link:
         for reply in self._asked.values():
             if not reply.done():
                 reply.set_exception(LinkLost())
+                reply.exception()  # whoever asked may have found out while sending, and wait for no reply
 
 
 def error_of(frame: Frame) -> ChatError:

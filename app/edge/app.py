@@ -77,7 +77,7 @@ class Site:
         self._node = node
         self._guests = Guests(node.settings)
         self.connections: set[Connection] = set()
-        api = Api(node, self._guests)
+        self._api = api = Api(node, self._guests)
         routes = [
             WebSocketRoute("/ws", self.socket),
             Route("/", self.page),
@@ -103,6 +103,14 @@ class Site:
         """Return when no client is connected."""
         while self.connections:
             await asyncio.wait([connection.gone for connection in self.connections])
+
+    async def answered(self) -> None:
+        """Return when no request waits for an answer."""
+        await self._api.answered()
+
+    def leave(self) -> None:
+        """Have requests that still wait for an answer look for it elsewhere."""
+        self._api.leave()
 
     async def beat(self) -> None:
         """Send every socket its heartbeat, until cancelled."""

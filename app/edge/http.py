@@ -29,6 +29,7 @@ from app.core.errors import (
     StateUnavailable,
     TooBig,
     Unauthorized,
+    Unavailable,
 )
 from app.core.model import Cursor, Session, Turn, User
 from app.core.protocol import MESSAGE_BYTES, NOT_DECODED, kind_of, not_decoded
@@ -94,6 +95,18 @@ class Api:
     def __init__(self, node: Node, guests: Guests) -> None:
         self._node = node
         self._guests = guests
+        self._waiting: set[asyncio.Task[Turn | None]] = set()  # of `/chat`, for its answer
+        self._leaving = asyncio.get_running_loop().create_future()
+
+    async def answered(self) -> None:
+        """Return when no `/chat` waits for its answer."""
+        while self._waiting:
+            await asyncio.wait(self._waiting)
+
+    def leave(self) -> None:
+        """Have each `/chat` that waits say so: this node stops, and the same message id finds the answer elsewhere."""
+        if not self._leaving.done():
+            self._leaving.set_result(None)
 
     def _user(self, request: Request) -> User:
         user = self._guests.identify(request.headers)
@@ -115,12 +128,7 @@ class Api:
         say = _say(frame)
         session = Session(user, str(say.session))
         said = await self._node.say(session, say)
-        try:
-            async with asyncio.timeout(self._node.settings.run_seconds + self._node.settings.lease_seconds):
-                turn = await self._answer(session, said.run)
-        except TimeoutError as error:
-            raise ModelTimeout("the answer did not come in time") from error
-        return _chatted(session, said, turn)
+        return _chatted(session, said, await self._awaited(session, said.run))
 
     async def turns(self, request: Request) -> Response:
         """`POST /api/sessions/{id}/turns`: say, and return at once; the answer is followed elsewhere."""
@@ -173,6 +181,30 @@ class Api:
         if request.headers.get("x-user-id", user_id) != user_id:
             raise Forbidden("user_id and X-User-Id name different users")
         return named
+
+    async def _awaited(self, session: Session, run: str) -> Turn | None:
+        """Wait for a run's end, as long as it may take and this node stays; return its turn, see `_answer`.
+
+        Raises:
+            ModelTimeout, Unavailable
+        """
+        settings = self._node.settings
+        answering = asyncio.create_task(self._answer(session, run))
+        self._waiting.add(answering)
+        answering.add_done_callback(self._waiting.discard)
+        try:
+            await asyncio.wait(
+                [answering, self._leaving], timeout=settings.run_seconds + settings.lease_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )  # fmt: skip
+            if answering.done():
+                return await answering
+            if self._leaving.done():
+                stops = "this node stops; the same again is answered by another"
+                raise Unavailable(stops, code="unavailable", after_ms=1000)
+            raise ModelTimeout("the answer did not come in time")
+        finally:
+            answering.cancel()
 
     async def _answer(self, session: Session, run: str) -> Turn | None:
         """Wait for a run's end, and return its turn as the history has it; None if the history has let it go."""

@@ -141,15 +141,18 @@ async def drain(node: Node, site: Site, hurried: asyncio.Event) -> None:
     moved_s = site.send_away()
     draining = asyncio.create_task(node.drain())
     moving = asyncio.create_task(_at_most(moved_s, site.emptied()))
+    answering = asyncio.create_task(_at_most(node.settings.drain_seconds, site.answered()))
 
     async def hurry() -> None:
         await hurried.wait()
         node.hurry()
         moving.cancel()
+        answering.cancel()
 
     hurrying = asyncio.create_task(hurry())
-    await asyncio.wait([draining, moving])
+    await asyncio.wait([draining, moving, answering])
     hurrying.cancel()
+    site.leave()
     await draining
 
 

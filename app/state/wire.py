@@ -14,7 +14,6 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-
 REACH_SECONDS: Final = 3.0
 
 

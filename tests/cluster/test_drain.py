@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import httpx
@@ -69,6 +70,36 @@ async def test_an_answer_that_can_be_continued_moves_at_once(redis_url: str, mod
         assert dict(staying.node.rescue.claimed) == {"continue": 1}
 
 
+async def test_calls_go_on_while_a_client_is_sent_away_and_dropped(redis_url: str, model: Script) -> None:
+    """Whoever asks in that moment asks again on the next connection, and nobody spins."""
+    async with serving(redis_url, model) as a, connect(a.ws, user="ada") as chat:
+        await (await chat.say("Well?", session="s")).answer()
+        asked = [0, 0, 0]
+
+        async def ask(index: int) -> None:
+            while True:
+                assert len((await chat.history("s"))["turns"]) == 2
+                asked[index] += 1
+
+        asking = [asyncio.create_task(ask(index)) for index in range(len(asked))]
+        for number in range(10):
+            before, connections = list(asked), chat.connections
+            if number % 2:
+                chat.drop()
+            else:
+                for connection in list(a.site.connections):
+                    connection.send_away(0.0)
+            await until(partial(_more, chat, connections, asked, before))
+        for task in asking:
+            task.cancel()
+        assert chat.moves >= 5
+
+
+def _more(chat: Chat, connections: int, asked: list[int], before: list[int]) -> bool:
+    """Whether there was another connection, and everybody was answered since."""
+    return chat.connections > connections and all(now > then for now, then in zip(asked, before, strict=True))
+
+
 @pytest.mark.parametrize("codec", list(Codec))
 async def test_away_is_said_at_spread_times(redis_url: str, model: Script, codec: Codec) -> None:
     """At once, with a time for each; whoever connects then is refused with 503, and told when to come again."""
@@ -109,6 +140,7 @@ def _metric(text: str, name: str) -> float:
 
 async def test_operators_see_a_node_and_have_it_drain(tmp_path: Any, redis_url: str) -> None:
     """`ADMIN_PORT`: /metrics, and POST /drain, after which /ready is 503 and the process ends by itself."""
+
     async def slowly(body: dict[str, Any]) -> Any:
         for index in range(30):
             yield sse(f"{index} ")
