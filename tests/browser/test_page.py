@@ -70,6 +70,7 @@ async def test_an_answer_is_stopped(
 
 async def test_an_answer_that_failed_says_why(browser: Browser, redis_url: str, model: Script) -> None:
     """In words and with its code; what was written is kept, and one simply writes again."""
+    model.takeover = "fail"
     model.answers.append(["So far ", ModelTimeout("the model is silent")])
     async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
         await here.say("Tell me.")
