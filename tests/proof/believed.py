@@ -1,0 +1,214 @@
+"""A session as we believe it is: a strict fold of what was heard of its log, and the laws that every log keeps.
+
+A reader of `app/core/transcript.py` takes what comes. This one takes only what the laws allow, and refuses the rest:
+it is the proof's own memory, and it is never read from Redis. What the log does not say (who may write, how many
+appends were made, who asked a run to stop) is believed by the contracts (`call.py`), from what the scripts answered.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from app.core import entries
+from app.core.entries import Entry, split
+from app.core.model import START, Cursor
+from tests.proof.laws import ONE_END, ONE_RUN, ORDER, TURNS, WHOLE, law
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A turn that was said, and what its run needs. `at` is its entry's id."""
+
+    id: str
+    run: str
+    text: str
+    model: str
+    record: bytes
+    request: bytes
+    json_bytes: int
+    at: Cursor = START
+
+
+@dataclass(slots=True)
+class Running:
+    """The run under way. `text` stands in the log since `began`; `count` and `last` are its writer's appends."""
+
+    question: Waiting
+    fence: int
+    incarnation: str
+    began: Cursor
+    attempt: int = 1
+    text: str = ""
+    count: int = 0
+    last: tuple[Cursor, Cursor] = (START, START)
+    how: str = ""  # what a claim found is to be done
+    stop: bool = False
+    given_up: bool = False
+    lease: int = 0  # until when
+    deadline: int = 0
+
+    @property
+    def run(self) -> str:
+        """Its id."""
+        return self.question.run
+
+
+@dataclass(slots=True)
+class Said:
+    """What is remembered of a message id."""
+
+    print: str
+    run: str
+    before: Cursor
+    at: Cursor
+    stopped: bool = False  # while it waited
+
+
+@dataclass
+class Believed:
+    """One session, from its first turn until it is deleted or expires."""
+
+    log: list[tuple[Cursor, bytes]] = field(default_factory=list)  # all of it, also what was trimmed
+    stored: list[list[Any]] = field(default_factory=list)  # the same, as Redis gives it
+    trim: Cursor = START
+    born: int = 0  # ms
+    fence: int = 0
+    run: Running | None = None
+    waiting: list[Waiting] = field(default_factory=list)
+    said: dict[str, Said] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)  # all runs that have ended
+    turns: list[bytes] = field(default_factory=list)  # lines of the history, all of them
+    title: str = ""
+    ended: tuple[str, int, str] | None = None  # the writer who made the last end
+    ended_at: Cursor = START
+    aged: bool = False  # nothing has renewed its lifetime for a while
+    orphans: set[str] = field(default_factory=set)  # runs whose session has expired, but for their leases
+
+    @property
+    def at(self) -> Cursor:
+        """The log's head."""
+        return self.log[-1][0] if self.log else START
+
+    def after(self, cursor: Cursor) -> list[list[Any]] | None:
+        """What follows a cursor, as Redis gives it; None if the cursor is neither in the log, nor its boundary."""
+        inside = self.trim.seq < cursor.seq <= len(self.log) and self.log[cursor.seq - 1][0] == cursor
+        return self.stored[cursor.seq :] if inside or cursor == self.trim else None
+
+    def since(self, cursor: Cursor) -> list[list[Any]]:
+        """The log from an entry on, as Redis gives it."""
+        return self.stored[cursor.seq - 1 :]
+
+    def written_by(self, run: str, fence: int, incarnation: str) -> Running | None:
+        """The run under way, if just this writer has the right to write it."""
+        now = self.run
+        right = now is not None and (now.run, now.fence, now.incarnation) == (run, fence, incarnation)
+        return now if right else None
+
+    def begun(self, incarnation: str, max_turns: int, lease: int, deadline: int) -> Running | None:
+        """Believe who writes the run that has begun, if one has, and until when."""
+        del self.turns[:-max_turns]
+        if self.run is not None:
+            self.orphans.discard(self.run.run)
+            self.run.incarnation, self.run.lease, self.run.deadline = incarnation, lease, deadline
+        return self.run
+
+    def given(self, incarnation: str) -> Running | None:
+        """The run that is put into a node's hands again: it has written nothing of it, and stands at its beginning."""
+        now = self.run
+        fresh = now is not None and now.incarnation == incarnation and now.count == 0 and now.how in ("", "restart")
+        return now if fresh else None
+
+    def take(
+        self, published: bytes, *, coming: Waiting | None = None, in_front: bool = False, record: bytes = b""
+    ) -> list[bytes]:
+        """Fold one publish, and return its entries.
+
+        `coming` is the turn that is being said, and `in_front` whether it goes before those that wait; `record` is the
+        answer's turn, of a run that ends.
+        """
+        after, at, added = unpacked(published)
+        law(ORDER, after == self.at, "the log is at", self.at, "but heard", after, at)
+        law(ORDER, at.seq == after.seq + len(added) and at.ms >= after.ms, after, at, len(added), "entries")
+        for seq, raw in enumerate(added, after.seq + 1):
+            id = Cursor(at.ms, seq)
+            self.log.append((id, raw))
+            self.stored.append([str(id).encode(), [b"e", raw]])
+            entry = entries.decode(raw)
+            assert entry is not None
+            self._fold(entry, id, coming, in_front, record)
+        return added
+
+    def _fold(self, entry: Entry, id: Cursor, coming: Waiting | None, in_front: bool, record: bytes) -> None:
+        match entry:
+            case entries.Turn():
+                self._turn(entry, id, coming, in_front)
+            case entries.Run(how="new"):
+                self._begin(entry, id, coming)
+            case entries.Run():
+                now = self._current(entry.run, entry)
+                law(TURNS, (now.question.id, now.question.model) == (entry.turn, entry.model), entry)
+                now.text = "" if entry.how == "restart" else now.text
+            case entries.Delta():
+                self._current(entry.run, entry).text += entry.text
+            case entries.End():
+                self._end(entry, id, record)
+            case entries.Meta():
+                self.title = entry.title or ""
+            case _:
+                law(ORDER, False, "nobody writes", entry)
+
+    def _turn(self, entry: entries.Turn, id: Cursor, coming: Waiting | None, in_front: bool) -> None:
+        law(ONE_RUN, entry.id not in self.said, entry)
+        law(ONE_RUN, coming is not None and (coming.id, coming.run, coming.text) == (entry.id, entry.run, entry.text))
+        law(ONE_END, entry.run not in self.over | {turn.run for turn in self.waiting}, entry)
+        law(TURNS, entry.queued == (self.run is not None), entry)
+        assert coming is not None
+        coming.at = id
+        if entry.queued:
+            self.waiting.insert(0 if in_front else len(self.waiting), coming)
+
+    def _begin(self, entry: entries.Run, id: Cursor, coming: Waiting | None) -> None:
+        law(TURNS, self.run is None, entry, "while", self.run)
+        law(TURNS, coming is not None or self.waiting != [], entry, "and nobody waits")
+        question = coming or self.waiting.pop(0)
+        law(TURNS, (question.run, question.id, question.model) == (entry.run, entry.turn, entry.model), entry, question)
+        law(ONE_END, entry.run not in self.over, entry)
+        self.fence += 1
+        self.run = Running(question, self.fence, "", id)
+        self._remember(question.at, question.id, question.record, question.text)
+
+    def _end(self, entry: entries.End, id: Cursor, record: bytes) -> None:
+        law(ONE_END, entry.run not in self.over, entry)
+        self.over.add(entry.run)
+        queued = [turn for turn in self.waiting if turn.run == entry.run]
+        if queued:
+            self.waiting.remove(queued[0])
+            law(WHOLE, (entry.state, entry.length) == ("stopped", 0), entry)
+            return
+        text = self._current(entry.run, entry).text
+        law(WHOLE, (entry.length, entry.sha256) == digest(text), entry, "but the log has", repr(text))
+        self._remember(id, entry.run, record, text)
+        self.run = None
+
+    def _remember(self, at: Cursor, id: str, record: bytes, text: str) -> None:
+        law(WHOLE, msgpack.unpackb(record)["text"] == text, id, "has", record)
+        self.turns.append(f"{at} {id} ".encode() + record)
+
+    def _current(self, run: str, entry: Entry) -> Running:
+        law(ONE_END, self.run is not None and self.run.run == run, entry, "while", self.run)
+        assert self.run is not None
+        return self.run
+
+
+def unpacked(published: bytes) -> tuple[Cursor, Cursor, list[bytes]]:
+    """Read a publish: `<after> <at> <entries>`."""
+    after, at, rest = published.split(b" ", 2)
+    return Cursor.parse(after.decode()), Cursor.parse(at.decode()), list(split(rest))
+
+
+def digest(text: str) -> tuple[int, str]:
+    """What an `end` says of a text: its length in bytes and its SHA-256."""
+    data = text.encode()
+    return len(data), hashlib.sha256(data).hexdigest()

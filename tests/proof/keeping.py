@@ -1,0 +1,102 @@
+"""What lies in Redis is what we believe, no less and no more; and all but the index of leases has a lifetime."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgpack
+
+from app.core.model import Session
+from app.state.keys import SessionKeys
+from app.state.stored import member_of
+from tests.proof.believed import Believed, Running
+from tests.proof.call import plain
+from tests.proof.laws import law
+
+KEEPS: Final = "what lies in Redis is what was told"
+LEASES: Final = "the index of leases has the runs under way, each until its time, and nothing else"
+LIVES: Final = "all keys of a session live and expire together"
+SLACK_MS: Final = 120_000  # a test takes no longer
+
+
+def looks(sessions: Iterable[Session]) -> list[tuple[Any, ...]]:
+    """The commands that read all of Redis, for `keeps`."""
+    keys = [SessionKeys(session) for session in sessions]
+    looks: list[tuple[Any, ...]] = [("KEYS", "*"), ("ZRANGE", keys[0].leases, 0, -1, "WITHSCORES")]
+    for each in keys:
+        looks += [
+            ("HGETALL", each.head), ("XRANGE", each.log, "-", "+"), ("HGETALL", each.run),
+            ("LRANGE", each.turns, 0, -1),
+            ("HGETALL", each.said), ("LRANGE", each.ids, 0, -1), ("LRANGE", each.queue, 0, -1),
+            *(("PTTL", key) for key in each.all[:7]),
+        ]  # fmt: skip
+    return looks
+
+
+def keeps(believed: Mapping[Session, Believed], lifetime_ms: int, found: list[Any]) -> None:
+    """Hold all of Redis, as `looks` found it, to what we believe.
+
+    Raises:
+        Broken: it differs.
+    """
+    present, leases, *found = found
+    law(LIVES, set(present) <= {key.encode() for session in believed for key in SessionKeys(session).all}, present)
+    for index, told in enumerate(believed.values()):
+        *values, _, _, _, _, _, _, _ = part = found[index * 14 : index * 14 + 14]
+        _keeps(told, *values)
+        _lives(told, part[7:], lifetime_ms)
+    expected = dict(lease for session, told in believed.items() for lease in _leases(session, told))
+    orphans = {member_of(session, run).encode() for session, told in believed.items() for run in told.orphans}
+    law(LEASES, {member: score for member, score in leases if member not in orphans} == expected, leases, expected)
+
+
+def _keeps(told: Believed, head: Any, log: Any, run: Any, turns: Any, said: Any, ids: Any, queue: Any) -> None:
+    """Hold the keys of one session."""
+    law(KEEPS, log == told.stored[told.trim.seq :], log, told.stored)
+    law(KEEPS, turns == told.turns, turns, told.turns)
+    law(KEEPS, [id.decode() for id in ids] == list(told.said), ids, told.said)
+    law(KEEPS, said == _said(told), said, told.said)
+    waiting = tuple(
+        (one.id, one.run, one.model, one.record, one.request, one.at, one.json_bytes) for one in told.waiting
+    )
+    law(KEEPS, [msgpack.unpackb(one, raw=True) for one in queue] == plain(waiting), queue, waiting)
+    expected = _head(told) if told.log else {}
+    law(KEEPS, {name: head.get(name) for name in expected} == expected, head, expected)
+    law(KEEPS, bool(head) == bool(told.log) and head.get(b"stop") == _stop(told.run), head, told.run)
+    law(KEEPS, run == (_run(told.run) if told.run is not None else {}), run, told.run)
+
+
+def _head(told: Believed) -> dict[bytes, Any]:
+    now = told.run
+    fields = {
+        "ms": told.at.ms, "seq": told.at.seq, "title": told.title, "trim": told.trim, "fence": told.fence,
+        "run": now.run if now else "", "incarnation": now.incarnation if now else "", "born": told.born,
+        "state": "running" if now else "idle",
+    } | ({"count": now.count} if now else {})  # fmt: skip
+    return {name.encode(): str(value).encode() for name, value in fields.items()}
+
+
+def _stop(now: Running | None) -> bytes | None:
+    return b"1" if now is not None and now.stop else None
+
+
+def _run(now: Running) -> dict[bytes, bytes]:
+    fields = {"model": now.question.model, "attempt": now.attempt, "began": now.began, "deadline": now.deadline}
+    fields |= {"released": 1} if now.given_up else {}
+    fields |= {"how": now.how} if now.how else {}
+    return {name.encode(): str(value).encode() for name, value in fields.items()} | {b"request": now.question.request}
+
+
+def _said(told: Believed) -> dict[bytes, bytes]:
+    by_id = {id: f"{one.print} {one.run} {one.before} {one.at}" for id, one in told.said.items()}
+    by_run = {f"r:{one.run}": "stopped" if one.stopped else id for id, one in told.said.items()}
+    return {name.encode(): value.encode() for name, value in (by_id | by_run).items()}
+
+
+def _leases(session: Session, told: Believed) -> list[tuple[bytes, float]]:
+    return [(member_of(session, told.run.run).encode(), float(told.run.lease))] if told.run is not None else []
+
+
+def _lives(told: Believed, lifetimes: list[int], lifetime_ms: int) -> None:
+    """Hold the lifetimes of one session's keys; -2 is that of a key that is not there."""
+    longest = lifetime_ms // 2 if told.aged else lifetime_ms
+    law(LIVES, all(ms == -2 or longest - SLACK_MS < ms <= longest for ms in lifetimes), lifetimes, "of", longest)

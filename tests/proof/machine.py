@@ -1,0 +1,216 @@
+"""What may happen, in any order: the rules by which the scripts are tried.
+
+Each rule is one thing that somebody does or that befalls the whole, or a few that often come together; a call in it may
+get lost, or its answer, and is then made again later. What must be true is not said here: each call is held to its
+contract, each publish to the laws of the log, each reader to the log, and after each call all of Redis to what was
+told. In the end whatever was accepted must end, by one honest node.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from app.core.model import START, Cursor, Session
+from tests.proof.laws import law
+from tests.proof.line import Line
+from tests.proof.node import MODELS, Fate
+from tests.proof.scene import A_THIRD, NODES, Scene, chosen
+from tests.proof.world import SESSIONS
+
+ENDS: Final = "whatever was accepted ends"
+ROUNDS: Final = 60
+
+places = st.integers(0, NODES - 1)
+sessions = st.sampled_from(SESSIONS)
+picks = st.integers(0, 9)
+texts = st.sampled_from(("", A_THIRD))
+busies: st.SearchStrategy[Any] = st.sampled_from(("queue", "interrupt", "reject"))
+deeds = st.sampled_from(("word", "word", "words", "page", "renew", "restart", "continue", "end"))
+fates: st.SearchStrategy[tuple[Fate, ...]] = st.sampled_from(
+    (
+        (), (), (), (Fate.UNHEARD,), (Fate.UNSENT,), (Fate.ANSWERED, Fate.UNHEARD), (Fate.ANSWERED, Fate.UNSENT),
+        (Fate.ANSWERED, Fate.ANSWERED, Fate.UNSENT), (Fate.UNHEARD, Fate.UNHEARD),
+    )
+)  # fmt: skip
+
+carried = precondition(lambda self: self.scene.pens)
+answered = precondition(lambda self: self.scene.answering)
+
+
+class Machine(RuleBasedStateMachine):
+    """All that may happen."""
+
+    line: ClassVar[Line]
+    shas: ClassVar[dict[str, bytes]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scene = Scene(self.line, self.shas)
+        self.world = self.scene.world
+
+    # What people do.
+
+    @rule(place=places, session=sessions, text=texts, model=st.sampled_from(MODELS), busy=busies, fates=fates)
+    def say(self, place: int, session: Session, text: str, model: str, busy: Any, fates: Sequence[Fate]) -> None:
+        """Somebody says something new."""
+        self.scene.say(place, session, text, model, busy, fates)
+
+    @rule(place=places, session=sessions, texts=st.lists(texts, min_size=2, max_size=5), busy=busies)
+    def crowd(self, place: int, session: Session, texts: list[str], busy: Any) -> None:
+        """Many speak at once."""
+        for index, text in enumerate(texts):
+            self.scene.say(place, session, text, chosen(MODELS, index), busy)
+
+    @rule(place=places, session=sessions, turns=st.integers(1, 5))
+    def talk(self, place: int, session: Session, turns: int) -> None:
+        """All goes well for a while."""
+        for _ in range(turns):
+            self.scene.say(place, session, "", MODELS[0], "queue")
+            for pen in list(self.scene.nodes[place].pens.values()):
+                self.scene.write(pen, "end")
+
+    @precondition(lambda self: self.scene.said)
+    @rule(place=places, pick=picks, more=st.sampled_from(("", "", "!")), fates=fates)
+    def say_again(self, place: int, pick: int, more: str, fates: Sequence[Fate]) -> None:
+        """Somebody sends what was said once more, to any node; or something else under its id."""
+        self.scene.say_again(self.scene.nodes[place], chosen(self.scene.said[::-1], pick), more, fates)
+
+    @rule(place=places, session=sessions, pick=picks, fates=fates)
+    def stop(self, place: int, session: Session, pick: int, fates: Sequence[Fate]) -> None:
+        """Somebody wants a run to end."""
+        node = self.scene.nodes[place]
+        node.begin(node.only(node.sessions.stop(session, chosen(self.scene.runs(session), pick))), fates)
+
+    @rule(place=places, session=sessions, title=st.sampled_from(("one", "two", None)), fates=fates)
+    def rename(self, place: int, session: Session, title: str | None, fates: Sequence[Fate]) -> None:
+        """Somebody gives a session a title, or deletes it."""
+        node = self.scene.nodes[place]
+        asked = node.sessions.rename(session, title) if title is not None else node.sessions.delete(session)
+        node.begin(node.only(asked), fates)
+
+    # What those do who carry a run, or want one.
+
+    @answered
+    @rule(pick=picks, deeds=st.lists(deeds, min_size=1, max_size=6), fates=fates)
+    def write(self, pick: int, deeds: list[str], fates: Sequence[Fate]) -> None:
+        """The model speaks, breaks off and is asked once more, is silent, or has said all."""
+        pen = chosen(self.scene.answering, pick)
+        for deed in deeds:
+            if pen.carried:
+                self.scene.write(pen, deed, fates)
+
+    @carried
+    @rule(pick=picks, deed=st.sampled_from(("end", "release")), fates=fates)
+    def leave(self, pick: int, deed: str, fates: Sequence[Fate]) -> None:
+        """The answer is to be no more than it is; or its node drains."""
+        self.scene.write(chosen(self.scene.pens, pick), deed, fates)
+
+    @carried
+    @rule(pick=picks, by_say=st.booleans(), fates=fates)
+    def ask_again(self, pick: int, by_say: bool, fates: Sequence[Fate]) -> None:
+        """A node asks for what it carries already: by a say that is sent again, or by a late bell."""
+        pen = chosen(self.scene.pens, pick)
+        writer, turn = pen.carry.writer, pen.carry.request.turn
+        said = [said for said in self.scene.said if (said[0], said[1].id) == (writer.session, turn)]
+        if by_say:
+            self.scene.say_again(pen.node, said[0], "", fates)
+        else:
+            self.scene.claim(pen.node, writer.session, writer.run, fates)
+
+    @rule(place=places, session=sessions, pick=picks, fates=fates)
+    def claim(self, place: int, session: Session, pick: int, fates: Sequence[Fate]) -> None:
+        """A node wants a run that it heard of."""
+        self.scene.claim(self.scene.nodes[place], session, chosen(self.scene.runs(session), pick), fates)
+
+    @precondition(lambda self: self.scene.under_way)
+    @rule(place=places, pick=picks, times=st.integers(1, 2), fates=fates)
+    def take_over(self, place: int, pick: int, times: int, fates: Sequence[Fate]) -> None:
+        """A lease runs out, and a node finds it; maybe once more."""
+        session, now = chosen(self.scene.under_way, pick)
+        for index in range(times):
+            self.world.pass_time(max(0, now.lease - self.world.clock))
+            self.scene.claim(chosen(self.scene.nodes, place + index), session, now.run, fates)
+
+    # What goes wrong.
+
+    @precondition(lambda self: self.scene.asking)
+    @rule(pick=picks, fates=fates)
+    def go_on(self, pick: int, fates: Sequence[Fate]) -> None:
+        """What was lost is asked again; a writer does so by itself."""
+        node, asked = chosen(self.scene.asking, pick)
+        node.asking.remove(asked)
+        node.begin(asked, fates)
+
+    @precondition(lambda self: self.world.calls)
+    @rule(pick=picks)
+    def late(self, pick: int) -> None:
+        """A call that everybody had given up arrives after all; nobody hears its answer."""
+        self.world.call(*chosen(list(self.world.calls)[::-1], pick))
+
+    @rule(ms=st.sampled_from((1, 5_999, 6_000, 60_000, -1, -7_000)))
+    def time_passes(self, ms: int) -> None:
+        """Time passes, or Redis's clock steps back."""
+        self.world.pass_time(ms)
+
+    @rule(place=places, session=sessions, what=st.sampled_from(("dies", "dies", "ages", "expires")))
+    def befall(self, place: int, session: Session, what: str) -> None:
+        """A node dies, and comes back as another; or half of a session's lifetime passes, or all of it."""
+        match what:
+            case "dies":
+                self.scene.die(place)
+            case "ages":
+                self.world.age(session)
+            case _:
+                self.world.expire(session)
+
+    @rule(new=st.booleans())
+    def fail_over(self, new: bool) -> None:
+        """A replica catches up; or Redis dies, and the replica takes its place."""
+        if new or self.world.moment is None:
+            self.world.remember()
+        else:
+            self.world.fail_over()
+
+    @answered
+    @rule(pick=picks, place=places, said=st.booleans(), then=deeds, fates=fates)
+    def lose(self, pick: int, place: int, said: bool, then: str, fates: Sequence[Fate]) -> None:
+        """Redis dies with what its replica had not got: two appends, and what was said between. The writer goes on."""
+        pen = chosen(self.scene.answering, pick)
+        self.world.remember()
+        for _ in range(2):
+            if pen.carried and pen.waits is None:
+                self.scene.write(pen, "word")
+            if said:
+                self.scene.say(place, pen.carry.writer.session, "", MODELS[0], "queue")
+        self.world.fail_over()
+        if pen.carried:
+            self.scene.write(pen, then, fates)
+
+    # What readers do.
+
+    @rule(pick=picks, hears=st.booleans())
+    def read(self, pick: int, hears: bool) -> None:
+        """A reader catches up; its node hears what is published from then on, or does not."""
+        reader = chosen(self.scene.readers, pick)
+        reader.hears = hears
+        reader.do(reader.read())
+
+    @rule(session=sessions, pick=st.integers(0, 70), ms=st.sampled_from((0, 0, -1, 1)), seq=st.sampled_from((0, 0, 1)))
+    def read_from(self, session: Session, pick: int, ms: int, seq: int) -> None:
+        """Somebody reads from a cursor of long ago, of elsewhere, or of nowhere."""
+        reader, at = self.scene.readers[0], chosen([START, *self.world.cursors], pick)
+        reader.do(reader.ask(session, Cursor(max(0, at.ms + ms), at.seq + seq)))
+
+    @rule(session=sessions, pick=picks, limit=st.integers(1, 4))
+    def look_back(self, session: Session, pick: int, limit: int) -> None:
+        """Somebody reads older turns."""
+        ids = [None, "nobody's", *(turn.split(b" ")[1].decode() for turn in self.world.told[session].turns)]
+        self.scene.readers[0].do(self.scene.readers[0].look_back(session, chosen(ids, pick), limit))
+
+    def teardown(self) -> None:
+        """Whatever was accepted ends; unless a law is broken already."""
+        if not self.world.broken:
+            self.scene.finish(ROUNDS)
+            law(ENDS, all(told.run is None and not told.waiting for told in self.world.told.values()), self.world.told)

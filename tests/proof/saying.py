@@ -1,0 +1,88 @@
+"""What people do to a session, by contract: say, stop, rename, delete."""
+
+import msgpack
+
+from app.core.model import START
+from tests.proof.believed import Believed, Said, Waiting, unpacked
+from tests.proof.call import ANSWER, Call, handed, hinted
+from tests.proof.laws import ONE_END, ORDER, TURNS, law
+
+
+def say(told: Believed, call: Call) -> None:
+    """A new turn begins or waits; one whose id is known gives what was; nothing else is done."""
+    (_, _, id, print, run, _, _, record, request, model, busy, incarnation, _, lease_ms, run_ms, _,
+     max_queued, max_turns, max_ids, title, window, max_bytes, json_bytes) = call.args  # fmt: skip
+    known = told.said.get(id)
+    if known is not None and known.print != print:
+        return call.refuses("id_reused")
+    if known is not None:
+        given = told.given(incarnation)
+        mine = given if given is not None and given.run == known.run else None
+        hand = handed(told, call, 5, mine, window)
+        return call.refuses("said", known.run, known.at, known.before, 1, hand)
+    if told.run is not None and busy == "reject":
+        return call.refuses("busy")
+    size = json_bytes + sum(waiting.json_bytes for waiting in told.waiting)
+    if told.run is not None and (len(told.waiting) >= max_queued or size > max_bytes):
+        return call.refuses("queue_full")
+
+    before, interrupted = told.at, told.run
+    text = msgpack.unpackb(request)["text"]
+    coming = Waiting(id, run, text, model, record, request, json_bytes)
+    told.take(call.published, coming=coming, in_front=busy == "interrupt")
+    told.said[id] = Said(print, run, before, told.at)
+    while len(told.said) > max_ids:
+        del told.said[next(iter(told.said))]
+    told.aged = False
+    if interrupted is not None:
+        interrupted.stop = interrupted.stop or busy == "interrupt"
+        call.hints(*hinted(interrupted if busy == "interrupt" else None))
+        return call.agrees("said", run, told.at, before, 0, None)
+    if before == START:
+        told.title, told.born = title, call.clock
+    begun = told.begun(incarnation, max_turns, call.clock + lease_ms, call.clock + run_ms)
+    law(TURNS, begun is not None, "nothing began", call.answer)
+    hand = handed(told, call, 5, begun, window)
+    call.hints()
+    return call.agrees("said", run, told.at, before, 0, hand)
+
+
+def stop(told: Believed, call: Call) -> None:
+    """A running run is told, a waiting one is over, one that was stays as it is."""
+    _, run, _ = call.args
+    if told.run is not None and told.run.run == run:
+        told.run.stop = True
+        call.hints(*hinted(told.run))
+        return call.agrees("stopping", told.at)
+    if any(waiting.run == run for waiting in told.waiting):
+        told.take(call.published)
+        law(ONE_END, run in told.over, call.args)
+        for said in told.said.values():
+            said.stopped = said.stopped or said.run == run
+        call.hints()
+        return call.agrees("ended", told.at)
+    known = any(said.run == run for said in told.said.values())
+    return call.refuses("ended", told.at) if known else call.refuses("not_found")
+
+
+def meta(told: Believed, call: Call) -> None:
+    """The title changes, once."""
+    _, title, _, _ = call.args
+    if not told.log:
+        return call.refuses("not_found")
+    if told.title == title:
+        return call.refuses("set", told.at)
+    told.take(call.published)
+    law(ANSWER, told.title == title, told.title, call.args)
+    told.aged = False
+    return call.agrees("set", told.at)
+
+
+def delete(told: Believed, call: Call) -> None:
+    """All is gone, and who reads is told so. The world begins a new belief then."""
+    if not told.log:
+        return call.refuses("gone", 0)
+    after, at, _ = unpacked(call.published)
+    law(ORDER, after == told.at and at.seq == after.seq + 1 and at.ms >= after.ms, after, at)
+    call.hints(*hinted(told.run))
+    return call.agrees("gone", 1)
