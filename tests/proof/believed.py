@@ -162,7 +162,8 @@ class Believed:
     def _turn(self, entry: entries.Turn, id: Cursor, coming: Waiting | None, in_front: bool) -> None:
         law(ONE_RUN, entry.id not in self.said, entry)
         law(ONE_RUN, coming is not None and (coming.id, coming.run, coming.text) == (entry.id, entry.run, entry.text))
-        law(ONE_END, entry.run not in self.over | {turn.run for turn in self.waiting}, entry)
+        self.over.discard(entry.run)  # its id is one that was forgotten since: what is forgotten may be said again
+        law(ONE_END, entry.run not in {turn.run for turn in self.waiting}, entry)
         law(TURNS, entry.queued == (self.run is not None), entry)
         assert coming is not None
         coming.at = id

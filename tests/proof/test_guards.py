@@ -19,7 +19,7 @@ from tests.proof.line import sources
 from tests.proof.machine import Machine
 from tests.proof.test_proof import machine
 
-DRAWN: Final = 24
+DRAWN: Final = 12
 GAMES: Final = 400
 LONG_GAMES: Final = 3_000
 RARE: Final = {  # script and guard: found late, or never yet

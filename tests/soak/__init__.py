@@ -1,0 +1,1 @@
+"""Crowds and long runs: what many readers see while many things break."""
