@@ -93,6 +93,12 @@ class Machine(RuleBasedStateMachine):
     # What those do who carry a run, or want one.
 
     @answered
+    @rule(pick=picks)
+    def answer(self, pick: int) -> None:
+        """The model says a word."""
+        self.scene.write(chosen(self.scene.answering, pick), "word")
+
+    @answered
     @rule(pick=picks, deeds=st.lists(deeds, min_size=1, max_size=6), fates=fates)
     def write(self, pick: int, deeds: list[str], fates: Sequence[Fate]) -> None:
         """The model speaks, breaks off and is asked once more, is silent, or has said all."""
@@ -165,13 +171,14 @@ class Machine(RuleBasedStateMachine):
             case _:
                 self.world.expire(session)
 
-    @rule(new=st.booleans())
-    def fail_over(self, new: bool) -> None:
-        """A replica catches up; or Redis dies, and the replica takes its place."""
+    @rule(new=st.booleans(), takes_ms=st.sampled_from((0, 3_000, 9_000)))
+    def fail_over(self, new: bool, takes_ms: int) -> None:
+        """A replica catches up; or Redis dies, and the replica takes its place after a while."""
         if new or self.world.moment is None:
             self.world.remember()
         else:
             self.world.fail_over()
+            self.world.pass_time(takes_ms)
 
     @answered
     @rule(pick=picks, place=places, said=st.booleans(), then=deeds, fates=fates)
