@@ -100,8 +100,9 @@ def server(app: ASGIApp) -> Server:
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
-    """Drop what uvicorn says of every upgrade that is refused with a response: a stranger could fill the log."""
-    return "without completing handshake" not in record.getMessage()
+    """Drop what uvicorn says of refused upgrades and of text that is none: a stranger could fill the log with either."""
+    message = record.getMessage()
+    return "without completing handshake" not in message and "Invalid UTF-8 sequence" not in message
 
 
 async def serve(node: Node, listener: socket.socket, operators: socket.socket | None = None) -> None:

@@ -13,6 +13,7 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as NoAnswer
 
 REACH_SECONDS: Final = 3.0
 
@@ -45,8 +46,11 @@ class Wire(asyncio.Protocol):
         Raises:
             RedisError, OSError
         """
-        async with asyncio.timeout(REACH_SECONDS):  # redis-py limits the connecting, not the handshake
-            await connection.connect()
+        try:
+            async with asyncio.timeout(REACH_SECONDS):  # redis-py limits the connecting, not the handshake
+                await connection.connect()
+        except TimeoutError as error:
+            raise NoAnswer(f"no handshake within {REACH_SECONDS} s") from error
         writer = connection._writer
         assert writer is not None
         wire = cls(connection, heard, drained)
