@@ -100,7 +100,7 @@ def server(app: ASGIApp) -> Server:
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
-    """Drop what uvicorn says of refused upgrades and of text that is none: a stranger could fill the log with either."""
+    """Drop what uvicorn says of refused upgrades and of bad text: a stranger could fill the log with either."""
     message = record.getMessage()
     return "without completing handshake" not in message and "Invalid UTF-8 sequence" not in message
 

@@ -28,10 +28,10 @@ def cases() -> list[Case]:
 
 
 async def measure(system: System, cores: Cores) -> Figures:
-    """Measure both ways, on one pair of nodes."""
+    """Measure both ways, each on nodes of its own."""
     async with running(system, cores) as run:
         apart = await back(run, SPREAD_SECONDS)
-        await asyncio.sleep(AWAY_SECONDS)
+    async with running(system, cores) as run:
         together = await back(run, 0.0)
     return apart | {f"at once {name}": value for name, value in together.items()}
 

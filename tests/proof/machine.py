@@ -21,6 +21,7 @@ from tests.proof.world import SESSIONS
 
 ENDS: Final = "whatever was accepted ends"
 ROUNDS: Final = 60
+LEASE_MS: Final = 6_000
 
 places = st.integers(0, NODES - 1)
 sessions = st.sampled_from(SESSIONS)
@@ -181,9 +182,12 @@ class Machine(RuleBasedStateMachine):
             self.world.pass_time(takes_ms)
 
     @answered
-    @rule(pick=picks, place=places, said=st.booleans(), then=deeds, fates=fates)
-    def lose(self, pick: int, place: int, said: bool, then: str, fates: Sequence[Fate]) -> None:
-        """Redis dies with what its replica had not got: two appends, and what was said between. The writer goes on."""
+    @rule(pick=picks, place=places, said=st.booleans(), then=deeds, late=st.booleans(), fates=fates)
+    def lose(self, pick: int, place: int, said: bool, then: str, late: bool, fates: Sequence[Fate]) -> None:
+        """Redis dies with what its replica had not got: two appends, and what was said between. The writer goes on.
+
+        If that takes it too long (`late`), another takes over before it has put back what was lost.
+        """
         pen = chosen(self.scene.answering, pick)
         self.world.remember()
         for _ in range(2):
@@ -193,6 +197,11 @@ class Machine(RuleBasedStateMachine):
                 self.scene.say(place, pen.carry.writer.session, "", MODELS[0], "queue")
         self.world.fail_over()
         if pen.carried:
+            self.scene.write(pen, then, (Fate.ANSWERED, Fate.UNSENT) if late else fates)
+        if late:
+            self.world.pass_time(LEASE_MS)
+            self.scene.claim(self.scene.nodes[place], pen.carry.writer.session, pen.carry.writer.run)
+        if late and pen.carried:
             self.scene.write(pen, then, fates)
 
     # What readers do.

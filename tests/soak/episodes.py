@@ -175,7 +175,7 @@ class Stores:
 
     def __init__(self, world: World, chance: random.Random) -> None:
         self._redis = world.redis
-        self._pid = world.redis_pid
+        self._pid = int(world.server["process_id"])
         self._chance = chance
         self.kinds: Mapping[Episode, int] = {self._kill: 3, self._kill_ears: 3, self._pause: 2, self._freeze: 2}
 

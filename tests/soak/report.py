@@ -81,7 +81,7 @@ def told(ran: Ran) -> str:
     taken = [(cause, str(len(times)), seconds(times)) for cause, times in sorted(tally.takeovers_s.items())]
     episodes = sorted((what, f"{count:,}") for what, count in tally.episodes.items())
     return "\n\n".join([
-        circumstances(world.redis.info("server")["redis_version"]),
+        circumstances(world.server["redis_version"]),
         f"Seed {ran.seed}, {ran.seconds:,.0f} s.",
         table(("", "count"), counts),
         table(("the node was", "runs taken over", "after: median / 99 % / longest"), taken),

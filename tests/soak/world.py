@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -34,6 +34,7 @@ class World:
     """The parts, and what was read from the nodes' metrics."""
 
     redis: Redis
+    server: dict[str, Any]  # what Redis says of itself
     upstream: Upstream
     cluster: Cluster
     to_redis: dict[str, Proxy]
@@ -47,11 +48,6 @@ class World:
     def urls(self) -> list[str]:
         """Where clients find the nodes."""
         return [proxy.through(self.cluster[name].ws) for name, proxy in self.to_node.items()]
-
-    @property
-    def redis_pid(self) -> int:
-        """Redis's process."""
-        return int(self.redis.info("server")["process_id"])
 
     async def start(self, node: NodeProcess) -> None:
         """Start a node that has died, until it stands, as a supervisor does: its Redis may be away."""
@@ -126,4 +122,4 @@ async def world(folder: Path) -> AsyncIterator[World]:
             }
         cluster = await stack.enter_async_context(nodes(url, upstream.url, own=own))
         to_node = {node.name: await _before(stack, node.http) for node in cluster}
-        yield World(redis, upstream, cluster, to_redis, to_model, to_node, operators)
+        yield World(redis, redis.info("server"), upstream, cluster, to_redis, to_model, to_node, operators)
