@@ -62,7 +62,7 @@ class Machine(RuleBasedStateMachine):
     def crowd(self, place: int, session: Session, texts: list[str], busy: Any) -> None:
         """Many speak at once."""
         for index, text in enumerate(texts):
-            self.scene.say(place, session, text, chosen(MODELS, index), busy)
+            self.scene.say(place, session, text, chosen(MODELS, place + index), busy)
 
     @rule(place=places, session=sessions, turns=st.integers(1, 5))
     def talk(self, place: int, session: Session, turns: int) -> None:
@@ -132,26 +132,27 @@ class Machine(RuleBasedStateMachine):
         self.scene.claim(self.scene.nodes[place], session, chosen(self.scene.runs(session), pick), fates)
 
     @precondition(lambda self: self.scene.under_way)
-    @rule(place=places, pick=picks, times=st.integers(1, 2), fates=fates)
-    def take_over(self, place: int, pick: int, times: int, fates: Sequence[Fate]) -> None:
-        """A lease runs out, and a node finds it; maybe once more."""
+    @rule(place=places, pick=picks, times=st.integers(1, 2), writes=st.booleans(), fates=fates)
+    def take_over(self, place: int, pick: int, times: int, writes: bool, fates: Sequence[Fate]) -> None:
+        """A lease runs out, and a node finds it, and goes on; maybe once more."""
         session, now = chosen(self.scene.under_way, pick)
         for index in range(times):
+            node = chosen(self.scene.nodes, place + index)
             self.world.pass_time(max(0, now.lease - self.world.clock))
-            self.scene.claim(chosen(self.scene.nodes, place + index), session, now.run, fates)
+            self.scene.claim(node, session, now.run, fates)
+            if writes and now.run in node.pens and node.pens[now.run].answers:
+                self.scene.write(node.pens[now.run], "word")
 
     # What goes wrong.
 
-    @precondition(lambda self: self.scene.asking)
+    @precondition(lambda self: self.scene.lost)
     @rule(pick=picks, fates=fates)
     def go_on(self, pick: int, fates: Sequence[Fate]) -> None:
-        """What was lost is asked again; a writer does so by itself."""
-        node, asked = chosen(self.scene.asking, pick)
-        node.asking.remove(asked)
-        node.begin(asked, fates)
+        """What was lost is asked again."""
+        chosen(self.scene.lost, pick)(fates)
 
     @precondition(lambda self: self.world.calls)
-    @rule(pick=picks)
+    @rule(pick=st.integers(0, 5))
     def late(self, pick: int) -> None:
         """A call that everybody had given up arrives after all; nobody hears its answer."""
         self.world.call(*chosen(list(self.world.calls)[::-1], pick))
@@ -213,10 +214,11 @@ class Machine(RuleBasedStateMachine):
         reader.hears = hears
         reader.do(reader.read())
 
-    @rule(session=sessions, pick=st.integers(0, 70), ms=st.sampled_from((0, 0, -1, 1)), seq=st.sampled_from((0, 0, 1)))
+    @rule(session=sessions, pick=st.integers(0, 20), ms=st.sampled_from((0, 0, -1, 1)), seq=st.sampled_from((0, 0, 1)))
     def read_from(self, session: Session, pick: int, ms: int, seq: int) -> None:
         """Somebody reads from a cursor of long ago, of elsewhere, or of nowhere."""
-        reader, at = self.scene.readers[0], chosen([START, *self.world.cursors], pick)
+        cursors = [START, self.world.told[session].trim, *reversed(self.world.cursors)]
+        reader, at = self.scene.readers[0], chosen(cursors, pick)
         reader.do(reader.ask(session, Cursor(max(0, at.ms + ms), at.seq + seq)))
 
     @rule(session=sessions, pick=picks, limit=st.integers(1, 4))

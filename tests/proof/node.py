@@ -56,6 +56,7 @@ class Wire:
             if fate is Fate.ANSWERED:
                 return answer
             await Again()
+            self._world.pass_time(1)
 
 
 class Node:
@@ -72,9 +73,14 @@ class Node:
         self._known: set[tuple[str, int]] = set()
 
     def begin(self, asked: Coroutine[Any, Any, None], fates: Sequence[Fate]) -> None:
-        """Begin to ask something, or go on with it."""
+        """Begin to ask something."""
         if self.drive(asked, fates):
             self.asking.append(asked)
+
+    def go_on(self, asked: Coroutine[Any, Any, None], fates: Sequence[Fate]) -> None:
+        """Ask again what waits."""
+        self.asking.remove(asked)
+        self.begin(asked, fates)
 
     def drive(self, asked: Coroutine[Any, Any, None], fates: Sequence[Fate]) -> bool:
         """Go on with what is asked; say whether it waits to be made again."""
@@ -143,6 +149,11 @@ class Pen:
     def begin(self, doing: Callable[[], Coroutine[Any, Any, None]], fates: Sequence[Fate]) -> None:
         """Do something, if nothing waits; else go on with what does."""
         self.waits = self.waits or self._unless_fenced(doing)
+        self.go_on(fates)
+
+    def go_on(self, fates: Sequence[Fate]) -> None:
+        """Go on with what waits."""
+        assert self.waits is not None
         if not self.node.drive(self.waits, fates):
             self.waits = None
 

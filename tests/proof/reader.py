@@ -57,7 +57,8 @@ class Reader:
         await self._sessions.read(session, cursor)
 
     async def look_back(self, session: Session, before: str | None, limit: int) -> None:
-        """Read older turns; they are held to their contract."""
+        """Read older turns, and the newest; they are held to their contract."""
+        await self._sessions.snapshot(session, limit)
         with contextlib.suppress(NotFound):
             await self._sessions.history(session, before, limit)
 

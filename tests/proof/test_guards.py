@@ -16,9 +16,9 @@ EXAMPLES = 1500
 def test_each_guard_is_where_the_list_says() -> None:
     """Its text is in its script, once; and no script but the plain ones of a user's list is without one."""
     texts = sources()
-    assert [] == [guard for guard in (*GUARDS, *NEEDLESS) if texts[guard.script].count(guard.text) != 1]
+    assert [guard for guard in (*GUARDS, *NEEDLESS) if texts[guard.script].count(guard.text) != 1] == []
     assert set(texts) == {guard.script for guard in GUARDS}
-    assert [] == [what for what, count in Counter(guard.what for guard in GUARDS).items() if count > 1]
+    assert [what for what, count in Counter(guard.what for guard in GUARDS).items() if count > 1] == []
 
 
 def test_some_guards_are_needed() -> None:

@@ -21,7 +21,7 @@ from tests.soak.world import World, world
 
 CONVERSATIONS: Final = 14  # at a time
 READERS: Final = 36  # cheap ones
-ALONG: Final = 10  # of these read a conversation from its beginning,
+ALONG: Final = 14  # of these read a conversation from its beginning,
 LATE: Final = 2  # and so many may come later
 LOOK_SECONDS: Final = 2.0
 PROBE_SECONDS: Final = 4.0

@@ -160,7 +160,8 @@ class Conversation:
             except ChatError as error:
                 await _later(error)
         await self._all(lambda seat: seat.gone or seat.cursor == "0-0")  # it may have come too late to see anything
-        left = await asyncio.to_thread(redis.exists, *SessionKeys(Session(ADA, self.id)).all[:-1])
+        keys = SessionKeys(Session(ADA, self.id))
+        left = await asyncio.to_thread(redis.exists, keys.head, keys.log, keys.run, keys.turns, keys.queue)
         if left:
             self._tally.fault("repeated", f"{self.id}: was deleted, and has {left} keys")
         self._tally.deleted += 1

@@ -34,8 +34,8 @@ async def test_long(tmp_path: Path) -> None:
     assert ran.world.total("chat_divergences_total").total() == 0
     assert {*tally.resets} <= {"expired"}
     if seconds >= WRITTEN_SECONDS:
+        write("soak", words)
         quarter, end = ran.memory_mib
         assert abs(end / quarter - 1) <= GROWTH
         assert tally.episodes.total() >= EPISODES * seconds / SECONDS
         assert tally.events >= EVENTS * seconds / SECONDS
-        write("soak", words)
