@@ -1,8 +1,7 @@
 """HTTP/1.1 to an upstream, for the one thing that is done for every token: reading a stream of events.
 
-The `openai` package makes an object of each, which costs more than all else that happens to a token
-(`docs/performance.md`). Here llhttp parses, and what has come is kept until it is asked for: whoever asks seldom gets
-much at once. More than 256 KiB is not read ahead. Connections are kept for the next request.
+The `openai` package makes an object of each. Here llhttp parses, and what has come is kept until it is asked for:
+whoever asks seldom gets much at once. More than 256 KiB is not read ahead. Connections are kept for the next request.
 """
 
 import asyncio

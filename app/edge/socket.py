@@ -1,7 +1,7 @@
 """uvicorn's connections, as this server has them: WebSockets with a way straight to the transport, and not too many.
 
-A frame that many clients get is encoded once, header included, and written as it is where the socket takes it: that
-costs half of what going through ASGI does (`docs/performance.md`). Whatever cannot be written at once takes ASGI's way.
+A frame that many clients get is encoded once, header included, and written as it is where the socket takes it.
+Whatever cannot be written at once takes ASGI's way.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A connection to Redis after its handshake: bytes out, replies in, as they come.
 
-redis-py connects, says who we are, and speaks TLS; then its transport gets this protocol, for redis-py's own reading
-and writing cost several times what Redis does for a command (`docs/performance.md`). hiredis parses and packs.
+redis-py connects, says who we are, and speaks TLS; then its transport gets this protocol, with no stream object, timer
+or task a command. hiredis parses and packs.
 """
 
 import asyncio
