@@ -152,10 +152,11 @@ class Machine(RuleBasedStateMachine):
         chosen(self.scene.lost, pick)(fates)
 
     @precondition(lambda self: self.world.calls)
-    @rule(pick=st.integers(0, 5))
-    def late(self, pick: int) -> None:
+    @rule(pick=st.integers(0, 5), script=st.sampled_from(("any", "say", "append", "restore", "end", "claim", "meta")))
+    def late(self, pick: int, script: str) -> None:
         """A call that everybody had given up arrives after all; nobody hears its answer."""
-        self.world.call(*chosen(list(self.world.calls)[::-1], pick))
+        calls = list(self.world.calls)[::-1]
+        self.world.call(*chosen([call for call in calls if call[0] == script] or calls, pick))
 
     @rule(ms=st.sampled_from((1, 5_999, 6_000, 60_000, -1, -7_000)))
     def time_passes(self, ms: int) -> None:

@@ -119,7 +119,7 @@ class Reader:
                     self._seats[id].beat(frame["heads"][id])
             case "away" if line is not None:
                 loop.call_later(frame["after_ms"] / 1000, line.cut)
-            case "error" if frame["retry"] == "later" and line is not None:
+            case "error" if frame["retry"] == "later" and "session" in frame and line is not None:
                 self._tally.tries += 1
                 loop.call_later(frame.get("after_ms", 1000) / 1000, partial(self._open, line, frame["session"]))
             case "error":
