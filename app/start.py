@@ -23,7 +23,7 @@ from app.state.fit import Fitness, Unfit, fitness
 
 LINE: Final = 400  # characters of an error that came from elsewhere
 REFUSED: Final = (401, 403)
-COLLECT: Final = (20_000, 20, 100)  # Python's own: 700, 10, 10
+COLLECT: Final = (20_000, 20, 10)  # Python's own: 700, 10, 10
 
 
 async def start(settings: Settings, *, listener: int | None = None, open_browser: bool = False) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from app.core import entries
 from app.core.commands import Say
-from app.core.errors import IdReused, NotFound, QueueFull
+from app.core.errors import IdReused, NotFound, QueueFull, StateUnavailable
 from app.core.model import START, Cursor, Session, Turn, User, Writer
-from app.state.bounds import Bounds
+from app.state.bounds import GONE_SECONDS, Bounds
 from app.state.connect import Pipe, connector
 from app.state.keys import SessionKeys
 from app.state.outcomes import Appended, Carry, Ended, Fenced, Lost, Read, Renewed, Reset, Said
@@ -250,7 +250,7 @@ async def test_the_queue_is_bounded(redis_url: str) -> None:
 
 
 async def test_every_key_of_a_session_has_a_lifetime(redis_url: str, redis: Any) -> None:
-    """All but the index of leases, which holds no more than the runs; and a deleted session leaves nothing."""
+    """All but the index of leases, which holds no more than the runs; and a deleted session leaves digests."""
     async with sessions(redis_url, session_s=1000) as state:
         writer = carried((await said(state)).carry).writer
         await said(state, "m2")
@@ -261,7 +261,40 @@ async def test_every_key_of_a_session_has_a_lifetime(redis_url: str, redis: Any)
             if not key.endswith(b":leases"):
                 assert 990_000 < redis.pttl(key) <= 1_000_000, key
         await state.sessions.delete(S)
-        assert redis.keys("*") == []
+        [left] = redis.keys("*")
+        assert left.endswith(b":gone")
+        assert GONE_SECONDS - 10 < redis.ttl(left) <= GONE_SECONDS
+        assert {len(digest) for digest in redis.zrange(left, 0, -1)} == {40}
+
+
+async def test_what_was_said_in_a_deleted_session_does_not_bring_it_back(redis_url: str, redis: Any) -> None:
+    """A repeat that comes late is refused, also by a session that was begun anew; something new is not."""
+    async with sessions(redis_url) as state:
+        await said(state)
+        await state.sessions.delete(S)
+        with pytest.raises(NotFound, match="was deleted after 'm1'"):
+            await said(state)
+        assert not (await said(state, "m2")).duplicate
+        with pytest.raises(NotFound):
+            await said(state)
+        await state.sessions.delete(S)
+        with pytest.raises(NotFound):
+            await said(state, "m2")
+
+
+async def test_a_session_is_deleted_where_memory_is_short(redis_url: str, redis: Any) -> None:
+    """Nothing else can be written then; what was said is known all the same."""
+    async with sessions(redis_url) as state:
+        await said(state)
+        redis.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(StateUnavailable):
+                await said(state, "m2")
+            await state.sessions.delete(S)
+        finally:
+            redis.config_set("maxmemory", 0)
+        with pytest.raises(NotFound):
+            await said(state)
 
 
 async def test_a_list_of_sessions_has_a_lifetime_and_a_bound(redis_url: str, redis: Any) -> None:

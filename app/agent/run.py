@@ -14,6 +14,7 @@ import logging
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from app.agent.answer import Answer, TooMuch
@@ -23,7 +24,7 @@ from app.agent.writing import FencedOut, Writing
 from app.core import entries
 from app.core.coalesce import Coalescer
 from app.core.errors import ChatError, Internal, ModelTimeout, ModelUnavailable, Unavailable
-from app.core.model import Turn
+from app.core.model import Request, Turn
 from app.state.bounds import ATTEMPTS
 from app.state.outcomes import Carry
 from app.state.runs import Runs
@@ -51,7 +52,6 @@ class Run:
         self.takeover = model.abilities(carry.request.model).takeover
         self.carry = carry
         self._model = model
-        self._node = node
         self._pace = pace
         self._renew_s = pace.lease_s / 3
         self._coalescer = Coalescer(pace.flush_s, PENDING_BYTES)
@@ -63,11 +63,11 @@ class Run:
         self._look = self._given_up = False
         self._spoke = False  # the model has, in this attempt
         self._again = ""  # how the next attempt begins, with its first text
-        self._attempt = carry.attempt
         self._failure: ChatError | None = None
         self._usage: dict[str, Any] | None = None
         self._answer = Answer(carry.writer.run)
-        self._writing = Writing(carry.writer, runs, lease_s=pace.lease_s, deadline=self._deadline, anew=self._anew)
+        anew = partial(_anew, carry.request, node, self._answer)
+        self._writing = Writing(carry, runs, lease_s=pace.lease_s, deadline=self._deadline, anew=anew)
 
     @property
     def lease_age_s(self) -> float:
@@ -132,7 +132,7 @@ class Run:
             isinstance(self._failure, ModelUnavailable | ModelTimeout)
             and self._spoke
             and self.takeover != "fail"
-            and self._attempt < ATTEMPTS
+            and self._writing.attempt < ATTEMPTS
             and time.monotonic() < self._deadline
         )
 
@@ -221,8 +221,7 @@ class Run:
         if not self._again:
             return
         how, self._again = self._again, ""
-        attempt = await self._writing.again(how)
-        self._attempt = self._attempt if attempt is None else attempt
+        await self._writing.again(how)
         if how == "restart":
             self._answer.clear()
 
@@ -247,21 +246,20 @@ class Run:
         self.state = state
         return following
 
-    def _anew(self) -> list[bytes]:
-        """The whole answer so far, as entries that replace what readers have of it."""
-        request = self.carry.request
-        run = entries.Run(
-            run=request.run, turn=request.turn, attempt=self._attempt, how="restart", node=self._node,
-            model=request.model,
-        )  # fmt: skip
-        return [entries.encode(run), *self._answer.deltas()]
-
     def _timing(self) -> dict[str, int]:
         """Milliseconds from this node's taking the run: to its first text, if any, and to its end."""
         timing = {"total_ms": round((time.monotonic() - self._began_at) * 1000)}
         if self._first_at is not None:
             timing["first_ms"] = round((self._first_at - self._began_at) * 1000)
         return timing
+
+
+def _anew(request: Request, node: str, answer: Answer, attempt: int) -> list[bytes]:
+    """The whole answer so far, as entries that replace what readers have of it."""
+    run = entries.Run(
+        run=request.run, turn=request.turn, attempt=attempt, how="restart", node=node, model=request.model
+    )  # fmt: skip
+    return [entries.encode(run), *answer.deltas()]
 
 
 def _failure(reader: asyncio.Task[None]) -> ChatError | None:

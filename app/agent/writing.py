@@ -12,8 +12,8 @@ from functools import partial
 from typing import Final, TypeVar
 
 from app.core.errors import StateUnavailable
-from app.core.model import Cursor, Turn, Writer
-from app.state.outcomes import Again, Appended, Carry, Ended, Fenced, Lost, Renewed, Restored, UsedUp
+from app.core.model import Cursor, Turn
+from app.state.outcomes import Again, Appended, Carry, Ended, Fenced, Lost, Renewed, Restored
 from app.state.runs import Runs
 
 AGAIN_SECONDS: Final = 0.25
@@ -26,12 +26,13 @@ class FencedOut(Exception):
 
 
 class Writing:
-    """What a producer writes of one run. Owned by the run, which has the text (`anew`)."""
+    """What a producer writes of one run. Owned by the run; `anew` makes entries of its text, for an attempt."""
 
     def __init__(
-        self, writer: Writer, runs: Runs, *, lease_s: float, deadline: float, anew: Callable[[], list[bytes]]
+        self, carry: Carry, runs: Runs, *, lease_s: float, deadline: float, anew: Callable[[int], list[bytes]]
     ) -> None:
-        self.writer = writer
+        self.writer = carry.writer
+        self.attempt = carry.attempt
         self.stop = False  # somebody wants the run to end
         self.count = 0  # appends that are known to be stored
         self.renewed_at = time.monotonic()  # the lease has been renewed, or that was tried
@@ -60,28 +61,27 @@ class Writing:
                     self._kept.append((after, at, added))
                     return
                 case Lost(count=count):
-                    added = added if await self._restored(count) else self._anew()
+                    added = added if await self._restored(count) else self._anew(self.attempt)
                 case _:
                     raise FencedOut
 
-    async def again(self, how: str) -> int | None:
-        """Begin another attempt; return its number, or None where there are no more.
+    async def again(self, how: str) -> None:
+        """Begin another attempt.
 
         Raises:
-            FencedOut, StateUnavailable
+            FencedOut: also where there are no more; whoever claims the run then ends it.
+            StateUnavailable
         """
         while True:
             match await self._certainly(partial(self._runs.again, self.writer, self.count, how)):
                 case Again(attempt=attempt, stop=stop):
                     self.count += 1
-                    self.stop = self.stop or stop
+                    self.attempt, self.stop = attempt, self.stop or stop
                     self._kept.clear()  # the run's record changed with it: it cannot be put back as an entry only
-                    return attempt
-                case UsedUp():
-                    return None
+                    return
                 case Lost(count=count):
                     if not await self._restored(count):
-                        await self.append(self._anew())
+                        await self.append(self._anew(self.attempt))
                 case _:
                     raise FencedOut
 
@@ -96,7 +96,7 @@ class Writing:
                 case Ended(carry=carry):
                     return carry
                 case Lost(count=count):
-                    added = added if await self._restored(count) else [*self._anew(), added[-1]]
+                    added = added if await self._restored(count) else [*self._anew(self.attempt), added[-1]]
                 case _:
                     raise FencedOut
 

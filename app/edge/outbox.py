@@ -8,9 +8,9 @@ rooms let the socket's followers lag.
 
 import asyncio
 import logging
+import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -23,26 +23,34 @@ QUEUE_BYTES: Final = 1024 * 1024
 log = logging.getLogger(__name__)
 
 
+class Owner(Protocol):
+    """Whose socket it is."""
+
+    def owes(self) -> bool:
+        """Whether more is to be sent than is queued."""
+
+    async def pull(self) -> None:
+        """Queue some of it."""
+
+    def end(self, code: int) -> None:
+        """Have the socket closed: nothing can be sent."""
+
+
 class Outbox:
-    """The outgoing side of a connection."""
+    """The outgoing side of a connection, which lives as long as its `owner`."""
 
     def __init__(
         self,
         socket: WebSocket,
         codec: Codec,
         straight: Socket | None,
-        *,
-        owed: Callable[[], bool],
-        pull: Callable[[], Awaitable[None]],
-        failed: Callable[[int], None],
+        owner: "Owner",
     ) -> None:
         self.queued_bytes = 0  # encoded, and not yet with the socket
         self._socket = socket
         self._codec = codec
         self._straight = straight
-        self._owed = owed
-        self._pull = pull
-        self._failed = failed
+        self._owner = weakref.proxy(owner)
         self._queue: deque[bytes | str] = deque()
         self._short = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
@@ -68,7 +76,7 @@ class Outbox:
 
     def wake(self) -> None:
         """Send what is queued or owed, unless that is being done."""
-        if self._sender is None:
+        if self._sender is None and not self._lost:
             self._sender = asyncio.create_task(self._send())
 
     async def space(self) -> None:
@@ -87,12 +95,13 @@ class Outbox:
         self._lost = True
         if self._sender is not None:
             self._sender.cancel()
+            self._sender = None
 
     async def _send(self) -> None:
         try:
-            while self._queue or self._owed():
+            while self._queue or self._owner.owes():
                 if not self._queue:
-                    await self._pull()
+                    await self._owner.pull()
                     continue
                 message = self._queue.popleft()
                 self.queued_bytes -= len(message)
@@ -118,4 +127,4 @@ class Outbox:
         self._queue.clear()
         self.queued_bytes = 0
         self._short.set()
-        self._failed(code)
+        self._owner.end(code)

@@ -30,6 +30,11 @@ class Client(HttpToolsProtocol):
         if transport.get_extra_info("socket").fileno() >= most - min(OWN_FILES, most // 4):
             transport.abort()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection to a `Socket`, and let go of what it was."""
+        super().handle_websocket_upgrade()
+        del self.parser
+
 
 class Socket(WebSocketsSansIOProtocol):
     """One WebSocket, as uvicorn serves it."""
@@ -37,7 +42,15 @@ class Socket(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """Run the application, which finds this in its scope."""
         self.scope[STRAIGHT] = self  # type: ignore[typeddict-unknown-key]
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:
+            del self.scope[STRAIGHT]  # type: ignore[typeddict-item]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of all that refers to itself: what is over is freed at once, and not by the collector of cycles."""
+        super().connection_lost(exc)
+        self.conn.parser.close()
 
     @classmethod
     def of(cls, scope: Scope) -> Self | None:

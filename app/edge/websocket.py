@@ -50,7 +50,7 @@ class Connection:
         self._watching = False
         self._reported: deque[str] = deque(maxlen=REPORTED)
         self._changed: dict[str, None] = {}
-        self.outbox = Outbox(socket, codec, Socket.of(socket.scope), owed=self._owed, pull=self._pull, failed=self.end)
+        self.outbox = Outbox(socket, codec, Socket.of(socket.scope), self)
         self._undecodable = 0
         self._code = Close.NO_HELLO
         self._ending = False
@@ -225,10 +225,11 @@ class Connection:
 
     # What the outbox asks for
 
-    def _owed(self) -> bool:
+    def owes(self) -> bool:
+        """Whether a follower lags, or the list has changed."""
         return bool(self._lagging or self._changed)
 
-    async def _pull(self) -> None:
+    async def pull(self) -> None:
         """Queue what one laggard, or one change of the list, brings."""
         if not self._lagging:
             id = next(iter(self._changed))

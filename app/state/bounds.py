@@ -6,6 +6,7 @@ from typing import Final
 ENTRIES: Final = 256  # of one read
 LOG_ENTRIES: Final = 2000
 MESSAGE_IDS: Final = 1000
+GONE_SECONDS: Final = 600  # what a deleted session heard is known: longer than any frame is on its way
 ATTEMPTS: Final = 3
 LAPSED: Final = 16  # looked at in one bucket at a time
 QUEUE_BYTES: Final = 384 * 1024  # of JSON: a snapshot with them and a whole answer is within a frame's bound

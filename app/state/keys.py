@@ -11,6 +11,7 @@
 | `{b}:queue:<session>` | list | session | `say`, `end`, `stop`: turns that wait |
 | `{b}:leases` | sorted set | for ever; a member: run | every script of a run's writer, `say`, `claim`, `delete` |
 | `{b}:live:<session>` | channel | | entries as they are appended |
+| `{b}:gone` | sorted set | `GONE_SECONDS`; a member: as long | `delete`: digests of what was said in what was deleted |
 | `{u<user>}:sessions` | sorted set | session, the latest | `listed` |
 | `{u<user>}:live` | channel | | hints: a session of the list changed |
 | `bell` | channel | | a lease was given up: look now |
@@ -39,7 +40,7 @@ def session_keys(session: Session) -> "SessionKeys":
 class SessionKeys:
     """The keys of one session, and its channel."""
 
-    __slots__ = ("head", "ids", "leases", "live", "log", "queue", "run", "said", "turns")
+    __slots__ = ("gone", "head", "ids", "leases", "live", "log", "queue", "run", "said", "turns")
 
     def __init__(self, session: Session) -> None:
         tag, name = f"{{b{session.bucket:03d}}}", session.name
@@ -51,12 +52,13 @@ class SessionKeys:
         self.ids = f"{tag}:ids:{name}"
         self.queue = f"{tag}:queue:{name}"
         self.leases = leases(session.bucket)
+        self.gone = f"{tag}:gone"
         self.live = f"{tag}:live:{name}"
 
     @property
     def all(self) -> tuple[str, ...]:
         """All keys, in the order in which `scripts/prelude.lua` names them."""
-        return (self.head, self.log, self.run, self.turns, self.said, self.ids, self.queue, self.leases)
+        return (self.head, self.log, self.run, self.turns, self.said, self.ids, self.queue, self.leases, self.gone)
 
 
 def user_sessions(user: User) -> str:

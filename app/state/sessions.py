@@ -11,7 +11,7 @@ from app.core.entries import Batch
 from app.core.errors import Busy, IdReused, NotFound, QueueFull
 from app.core.model import START, Cursor, Request, Session, Turn, title_of
 from app.core.protocol import BATCH_BYTES, QUEUED, SNAPSHOT_BYTES
-from app.state.bounds import ENTRIES, MESSAGE_IDS, QUEUE_BYTES, Bounds
+from app.state.bounds import ENTRIES, GONE_SECONDS, MESSAGE_IDS, QUEUE_BYTES, Bounds
 from app.state.keys import session_keys
 from app.state.outcomes import Page, Read, Reset, Said, Snapshot
 from app.state.script import Scripts
@@ -52,6 +52,7 @@ class Sessions:
 
         Raises:
             IdReused, Busy, QueueFull, StateUnavailable
+            NotFound: the session was deleted since this was said in it.
         """
         keys = session_keys(session)
         turn = entries.Turn(id=say.id, text=say.text, run=run)
@@ -67,6 +68,8 @@ class Sessions:
         match status:
             case b"id_reused":
                 raise IdReused(f"message id {say.id!r} was used in this session for another request")
+            case b"gone":
+                raise NotFound(f"session {session.id!r} was deleted after {say.id!r} was said in it")
             case b"busy":
                 raise Busy("an answer is under way; expected none, because of when_busy: reject")
             case b"queue_full":
@@ -102,7 +105,7 @@ class Sessions:
     async def delete(self, session: Session) -> None:
         """Remove a session, with its run and its queue. Removing what isn't there is no error."""
         keys, gone = session_keys(session), entries.encode(entries.Gone())
-        await self._scripts.run("delete", keys.all, keys.live, session.name + " ", gone)
+        await self._scripts.run("delete", keys.all, keys.live, session.name + " ", gone, GONE_SECONDS * 1000)
 
     async def read(self, session: Session, after: Cursor) -> Read | Reset:
         """Read the log after a cursor: at most 256 entries and 256 KiB, but one if there is one."""

@@ -178,7 +178,7 @@ async def test_rename(redis_url: str, model: Script, codec: Codec) -> None:
 
 @both_codecs
 async def test_delete(redis_url: str, redis: Redis, model: Script, codec: Codec) -> None:
-    """`gone` is published, a run ends without `end`, no key is left, and a later `say` begins a new session."""
+    """`gone` is published, a run ends without `end`, no key is left. A new `say` begins a new session; a late one not."""
     model.answers.append([60.0])
     async with two(redis_url, model) as (a, b), wired(a, codec) as wire, wired(b, codec) as reader:
         await wire.ok("say", session="s", id="m", text="Think.")
@@ -196,6 +196,9 @@ async def test_delete(redis_url: str, redis: Redis, model: Script, codec: Codec)
         await wire.ok("delete", session="s")
         error = await wire.ask("history", session="s", before="m")
         refused(error, "not_found", error["ref"])
+        for id, text in (("m", "Think."), ("m2", "And then?")):
+            late = await wire.ask("say", session="s", id=id, text=text)
+            refused(late, "not_found", late["ref"])
         again = await wire.ok("say", session="s", id="m", text="Hello.")
         assert (again["duplicate"], Cursor.parse(again["at"]).seq) == (False, 2)
         assert (await reader.find("reset")) == {"type": "reset", "session": "s", "why": "expired"}

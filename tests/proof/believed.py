@@ -84,6 +84,7 @@ class Believed:
     ended: tuple[str, int, str] | None = None  # the writer who made the last end
     ended_at: Cursor = START
     aged: bool = False  # nothing has renewed its lifetime for a while
+    gone: dict[str, int] = field(default_factory=dict)  # digests of what was said and deleted, and until when
     orphans: set[str] = field(default_factory=set)  # runs whose session has expired, but for their leases
 
     @property

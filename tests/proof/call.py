@@ -8,7 +8,8 @@ the script's header names them. For each call there is one right answer, and one
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.core.model import Cursor
+from app.core.model import Cursor, Session
+from app.state.keys import SessionKeys
 from tests.proof.believed import Believed, Running
 from tests.proof.laws import ORDER, law
 from tests.proof.line import Heard
@@ -26,7 +27,7 @@ class Call:
     args: tuple[Any, ...]
     answer: list[Any]
     heard: list[Heard]
-    live: str  # the session's channel
+    session: Session
     clock: int  # ms
 
     def agrees(self, *expected: Any) -> None:
@@ -42,6 +43,11 @@ class Call:
         """Hold the script to what it told nodes."""
         told = [(heard.channel, heard.data.decode()) for heard in self.heard if heard.channel != self.live]
         law(ANSWER, told == list(expected), self.script, "told", told, "and not", expected)
+
+    @property
+    def live(self) -> str:
+        """The session's channel."""
+        return SessionKeys(self.session).live
 
     @property
     def published(self) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgpack
 
 from app.core.model import Session
+from app.state.bounds import GONE_SECONDS
 from app.state.keys import SessionKeys
 from app.state.stored import member_of
 from tests.proof.believed import Believed, Running
@@ -21,7 +22,9 @@ SLACK_MS: Final = 120_000  # a test takes no longer
 def looks(sessions: Iterable[Session]) -> list[tuple[Any, ...]]:
     """The commands that read all of Redis, for `keeps`."""
     keys = [SessionKeys(session) for session in sessions]
-    looks: list[tuple[Any, ...]] = [("KEYS", "*"), ("ZRANGE", keys[0].leases, 0, -1, "WITHSCORES")]
+    leases, gone = keys[0].leases, keys[0].gone
+    looks: list[tuple[Any, ...]] = [("KEYS", "*"), ("PTTL", gone)]
+    looks += [("ZRANGE", key, 0, -1, "WITHSCORES") for key in (leases, gone)]
     for each in keys:
         looks += [
             ("HGETALL", each.head), ("XRANGE", each.log, "-", "+"), ("HGETALL", each.run),
@@ -38,8 +41,10 @@ def keeps(believed: Mapping[Session, Believed], lifetime_ms: int, found: list[An
     Raises:
         Broken: it differs.
     """
-    present, leases, *found = found
+    present, gone_ms, leases, gone, *found = found
     law(LIVES, set(present) <= {key.encode() for session in believed for key in SessionKeys(session).all}, present)
+    law(KEEPS, dict(gone) == {w.encode(): t for told in believed.values() for w, t in told.gone.items()}, gone)
+    law(LIVES, gone_ms == -2 or -SLACK_MS < gone_ms - GONE_SECONDS * 1000 <= 0, gone_ms)
     for index, told in enumerate(believed.values()):
         *values, _, _, _, _, _, _, _ = part = found[index * 14 : index * 14 + 14]
         _keeps(told, *values)

@@ -25,7 +25,7 @@ CLOCK: Final = """local function clock()
 end
 """
 SET_CLOCK: Final = """local function clock()
-  return tonumber(KEYS[9])
+  return tonumber(KEYS[10])
 end
 """
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from app.core.model import START, Cursor, Session
+from app.state.bounds import GONE_SECONDS
 from tests.proof.laws import law
 from tests.proof.line import Line
 from tests.proof.node import MODELS, Fate
@@ -158,7 +159,7 @@ class Machine(RuleBasedStateMachine):
         calls = list(self.world.calls)[::-1]
         self.world.call(*chosen([call for call in calls if call[0] == script] or calls, pick))
 
-    @rule(ms=st.sampled_from((1, 5_999, 6_000, 60_000, -1, -7_000)))
+    @rule(ms=st.sampled_from((1, 5_999, 6_000, 60_000, GONE_SECONDS * 1000, -1, -7_000)))
     def time_passes(self, ms: int) -> None:
         """Time passes, or Redis's clock steps back."""
         self.world.pass_time(ms)

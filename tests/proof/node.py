@@ -133,8 +133,7 @@ class Pen:
         self.answer = Answer(carry.writer.run)
         self.answer.stands(carry.partial)
         self.waits: Coroutine[Any, Any, None] | None = None
-        self._attempt = carry.attempt
-        self.writing = Writing(carry.writer, node.runs, lease_s=BOUNDS.lease_s, deadline=0.0, anew=self._anew)
+        self.writing = Writing(carry, node.runs, lease_s=BOUNDS.lease_s, deadline=0.0, anew=self._anew)
 
     @property
     def answers(self) -> bool:
@@ -163,11 +162,9 @@ class Pen:
 
     async def again(self, how: Literal["restart", "continue"]) -> None:
         """Begin another attempt."""
-        attempt = await self.writing.again(how)
-        if attempt is not None:
-            self._attempt = attempt
-            if how == "restart":
-                self.answer.clear()
+        await self.writing.again(how)
+        if how == "restart":
+            self.answer.clear()
 
     async def end(self, texts: list[str]) -> None:
         """Write the last text and the end, and carry the session's next run."""
@@ -195,10 +192,10 @@ class Pen:
         except FencedOut:
             del self.node.pens[self.carry.writer.run]
 
-    def _anew(self) -> list[bytes]:
+    def _anew(self, attempt: int) -> list[bytes]:
         """The whole text, as entries that replace what readers have of it."""
         run = entries.Run(
-            run=self.carry.writer.run, turn=self.carry.request.turn, attempt=self._attempt, how="restart",
+            run=self.carry.writer.run, turn=self.carry.request.turn, attempt=attempt, how="restart",
             node=self.node.name, model=self.carry.request.model,
         )  # fmt: skip
         return [entries.encode(run), *self.answer.deltas()]

@@ -1,8 +1,12 @@
 """What people do to a session, by contract: say, stop, rename, delete."""
 
+import hashlib
+
 import msgpack
 
-from app.core.model import START
+from app.core.model import START, Session
+from app.state.bounds import GONE_SECONDS
+from app.state.keys import SessionKeys
 from tests.proof.believed import Believed, Said, Waiting, unpacked
 from tests.proof.call import ANSWER, Call, handed, hinted
 from tests.proof.laws import ONE_END, ORDER, TURNS, law
@@ -20,6 +24,8 @@ def say(told: Believed, call: Call) -> None:
         mine = given if given is not None and given.run == known.run else None
         hand = handed(told, call, 5, mine, window)
         return call.refuses("said", known.run, known.at, known.before, 1, hand)
+    if told.gone.get(trace(call.session, id, print), 0) > call.clock:
+        return call.refuses("gone")
     if told.run is not None and busy == "reject":
         return call.refuses("busy")
     size = json_bytes + sum(waiting.json_bytes for waiting in told.waiting)
@@ -84,5 +90,11 @@ def delete(told: Believed, call: Call) -> None:
         return call.refuses("gone", 0)
     after, at, _ = unpacked(call.published)
     law(ORDER, after == told.at and at.seq == after.seq + 1 and at.ms >= after.ms, after, at)
+    told.gone |= {trace(call.session, id, one.print): call.clock + GONE_SECONDS * 1000 for id, one in told.said.items()}
     call.hints(*hinted(told.run))
     return call.agrees("gone", 1)
+
+
+def trace(session: Session, id: str, print: str) -> str:
+    """What is left of a message once its session is deleted."""
+    return hashlib.sha1(f"{SessionKeys(session).head} {id} {print}".encode(), usedforsecurity=False).hexdigest()

@@ -84,9 +84,9 @@ class World:
         except hiredis.ReplyError as error:
             raise Broken(WORKS, (script, args, error)) from error
         heard = list(self.line.heard)
-        CONTRACTS[script](told, Call(script, args, answer, heard, live, self.clock))
+        CONTRACTS[script](told, Call(script, args, answer, heard, session, self.clock))
         if script == "delete":
-            self.told[session] = Believed(orphans=told.orphans)
+            self._gone(session)
         keeps(self.told, LIFETIME_MS, found)
         self.broken = False
         if script not in READS:
@@ -107,7 +107,7 @@ class World:
         told = self.told[session]
         left = {told.run.run} if told.run is not None else set()
         self.line.ask(("DEL", *SessionKeys(session).all[:7]))
-        self.told[session] = Believed(orphans=told.orphans | left)
+        self.told[session] = Believed(gone=told.gone, orphans=told.orphans | left)
         self._a_moment_later()
 
     def age(self, session: Session) -> None:
@@ -130,6 +130,13 @@ class World:
         self.line.ask(("FLUSHALL",), *(("RESTORE", *kept) for kept in self.moment.kept))
         self.told = copy.deepcopy(self.moment.told)
         self._a_moment_later()
+
+    def _gone(self, session: Session) -> None:
+        """Begin a new belief of a session; and what was deleted long ago is forgotten."""
+        told = self.told[session]
+        self.told[session] = Believed(gone=told.gone, orphans=told.orphans)
+        for each in self.told.values() if told.log else ():
+            each.gone = {what: until for what, until in each.gone.items() if until > self.clock}
 
     def _a_moment_later(self) -> None:
         self.clock = self._floor = max(self.clock, self._latest) + 1

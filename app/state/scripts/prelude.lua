@@ -1,11 +1,11 @@
 -- Shared by every script on a session; put in front of each when it is loaded.
 --
--- KEYS of a session script are always these eight, so that a slot of a Cluster knows them all:
---   1 head  2 log  3 run  4 turns  5 said  6 ids  7 queue  8 leases
+-- KEYS of a session script are always these nine, so that a slot of a Cluster knows them all:
+--   1 head  2 log  3 run  4 turns  5 said  6 ids  7 queue  8 leases  9 gone
 -- Times are ms of Redis's own clock. A script validates first and writes last.
 
 local HEAD, LOG, RUN, TURNS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local SAID, IDS, QUEUE, LEASES = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local SAID, IDS, QUEUE, LEASES, GONE = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 
 local function clock()
   local time = redis.call('TIME')
@@ -116,6 +116,11 @@ local function given(incarnation, window)
     return nil
   end
   return hand(window)
+end
+
+-- What is left of a message once its session is deleted.
+local function trace(id, print)
+  return redis.sha1hex(HEAD .. ' ' .. id .. ' ' .. print)
 end
 
 -- Tell the node that writes the current run to look at its stop flag now. Channels are declared in `keys.py`.

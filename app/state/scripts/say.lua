@@ -1,10 +1,11 @@
--- A person speaks: begin a run, queue it, or find that this message id was said before.
+-- A person speaks: begin a run, queue it, or find that this message id was said before. What was said in a session
+-- that was deleted since, and is only said again, does not bring it back.
 --
 -- ARGV  1 channel  2 member of the leases  3 message id  4 fingerprint  5 run  6 `turn` entry  7 the same, queued
 --       8 turn for the history  9 request  10 model  11 queue|interrupt|reject  12 incarnation  13 node's name
 --       14 lease ms  15 run ms  16 session ttl ms  17 max queued  18 max turns  19 max ids  20 title  21 window
 --       22 max bytes queued  23 bytes of this text, as JSON
--- Returns {'said', run, at, before, duplicate, given?} | {'id_reused'} | {'busy'} | {'queue_full'}
+-- Returns {'said', run, at, before, duplicate, given?} | {'id_reused'} | {'gone'} | {'busy'} | {'queue_full'}
 
 local channel, member, id, print, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local when_busy, incarnation, window = ARGV[11], ARGV[12], tonumber(ARGV[21])
@@ -17,6 +18,9 @@ if said then
   end
   local mine = given(incarnation, window)
   return {'said', was_run, at, before, 1, mine and mine[1] == was_run and mine or false}
+end
+if (tonumber(redis.call('ZSCORE', GONE, trace(id, print))) or 0) > clock() then
+  return {'gone'}
 end
 
 local current = (head('run'))
