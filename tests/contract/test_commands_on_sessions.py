@@ -178,7 +178,7 @@ async def test_rename(redis_url: str, model: Script, codec: Codec) -> None:
 
 @both_codecs
 async def test_delete(redis_url: str, redis: Redis, model: Script, codec: Codec) -> None:
-    """`gone` is published, a run ends without `end`, no key is left. A new `say` begins a new session; a late one not."""
+    """`gone` is published, a run ends without `end`, no key is left. A new `say` begins a new one; a late one not."""
     model.answers.append([60.0])
     async with two(redis_url, model) as (a, b), wired(a, codec) as wire, wired(b, codec) as reader:
         await wire.ok("say", session="s", id="m", text="Think.")

@@ -20,8 +20,8 @@ from tests.soak.tally import Tally
 from tests.soak.world import World, world
 
 CONVERSATIONS: Final = 14  # at a time
-READERS: Final = 36  # cheap ones
-ALONG: Final = 14  # of these read a conversation from its beginning,
+READERS: Final = 44  # cheap ones
+ALONG: Final = 18  # of these read a conversation from its beginning,
 LATE: Final = 2  # and so many may come later
 LOOK_SECONDS: Final = 2.0
 PROBE_SECONDS: Final = 4.0
