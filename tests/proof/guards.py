@@ -24,9 +24,9 @@ class Guard(NamedTuple):
 
 BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     "prelude": (
-        ("the run is compared", "now_run == run and ", ""),
-        ("the fence is compared", " and now_fence == fence", ""),
-        ("the incarnation is compared", " and now_incarnation == incarnation\nend", "\nend"),
+        ("the run is compared", "now[1] == run and ", ""),
+        ("the fence is compared", " and now[2] == fence", ""),
+        ("the incarnation is compared", " and now[3] == incarnation, unpack", ", unpack"),
         ("a run begins with a lease", "  lease(member, lease_ms)\n", ""),
         ("a run is given again to its writer", "or now_incarnation ~= incarnation or", "or"),
         ("a run is given again while it is untouched", " or count ~= '0' then", " then"),
@@ -115,7 +115,7 @@ BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
         ("a deletion removes all", "SAID, IDS, QUEUE)", "SAID, IDS)"),
     ),
     "append": (
-        ("an append is its writer's", "if not writes(ARGV[3], ARGV[4], ARGV[5]) then", "if false then"),
+        ("an append is its writer's", "if not mine then", "if false then"),
         ("an append is stored once", "if made == count + 1 then", "if false then"),
         ("a lost append is seen", "if made ~= count then", "if false then"),
         ("an append is counted", "'count', count + 1,", "'count', count,"),
@@ -124,7 +124,7 @@ BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
         ("a repeated append renews", "  lease(member, tonumber(ARGV[7]))\n  return", "  return"),
     ),
     "attempt": (
-        ("an attempt is its writer's", "if not writes(run, ARGV[4], ARGV[5]) then", "if false then"),
+        ("an attempt is its writer's", "if not mine then", "if false then"),
         ("an attempt is begun once", "if made == count + 1 then", "if false then"),
         ("an attempt after a loss is refused", "if made ~= count then", "if false then"),
         ("an attempt is counted as an append", "'count', count + 1,", "'count', count,"),
@@ -137,7 +137,7 @@ BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
         ("a writer's continuation does not", "if how == 'restart' then", "if true then"),
     ),
     "restore": (
-        ("a restoration is its writer's", "if not writes(ARGV[3], ARGV[4], ARGV[5]) then", "if false then"),
+        ("a restoration is its writer's", "if not mine then", "if false then"),
         ("only what is missing is restored", "if made ~= count then", "if false then"),
         ("what was restored is not moved", "made == count + #groups and ", "false and "),
         ("what is there is not restored",
@@ -149,7 +149,7 @@ BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
         ("a restoration renews", "lease(ARGV[2], tonumber(ARGV[7]))", ""),
     ),
     "end": (
-        ("an end is its writer's", "if not writes(run, fence, incarnation) then", "if false then"),
+        ("an end is its writer's", "if not mine then", "if false then"),
         ("an end after a loss is refused", "if made ~= tonumber(ARGV[7]) then", "if false then"),
         ("an end is made once", "if ended == run .. ' ' .. fence .. ' ' .. incarnation then", "if false then"),
         ("an end's run is compared",
@@ -173,7 +173,7 @@ BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
         ("a session renews its lifetime: end", "touch(tonumber(ARGV[11]))", ""),
     ),
     "renew": (
-        ("a renewal is its writer's", "if not writes(ARGV[2], ARGV[3], ARGV[4]) then", "if false then"),
+        ("a renewal is its writer's", "if not mine then", "if false then"),
         ("a renewal renews", "lease(ARGV[1], tonumber(ARGV[5]))", ""),
     ),
     "release": (
@@ -315,7 +315,7 @@ RARE: Final = frozenset(
 # Without these all laws hold all the same, and why.
 NOT_NEEDED: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     "prelude": (
-        ("nobody asks to write a run without a name", "run ~= '' and now_run", "now_run"),
+        ("nobody asks to write a run without a name", "run ~= '' and now[1]", "now[1]"),
         ("where no run is, no writer is either", "if run == '' or now_incarnation", "if now_incarnation"),
         ("the end of the run before took its stop flag away", "  redis.call('HDEL', HEAD, 'stop')\n", ""),
         ("the end of the run before took its record away", "  redis.call('DEL', RUN)\n", ""),

@@ -20,7 +20,7 @@ from tests.servers import ROOT
 SCRIPTS: Final = ROOT / "app" / "state" / "scripts"
 READ_BYTES: Final = 1 << 16
 CLOCK: Final = """local function clock()
-  local time = redis.call('TIME')
+  time = time or redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 """

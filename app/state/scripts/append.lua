@@ -5,10 +5,11 @@
 -- 'already': this append was made and its answer lost. 'lost': Redis forgot appends that it had confirmed.
 
 local channel, member, count = ARGV[1], ARGV[2], tonumber(ARGV[6])
-if not writes(ARGV[3], ARGV[4], ARGV[5]) then
+local mine, made, after, at, stop, ms, seq = writes(
+  ARGV[3], ARGV[4], ARGV[5], 'count', 'after', 'at', 'stop', 'ms', 'seq')
+if not mine then
   return {'fenced'}
 end
-local made, after, at, stop = head('count', 'after', 'at', 'stop')
 made = tonumber(made)
 if made == count + 1 then
   lease(member, tonumber(ARGV[7]))
@@ -18,11 +19,7 @@ if made ~= count then
   return {'lost', made}
 end
 
-local entries = {}
-for i = 8, #ARGV do
-  entries[i - 7] = ARGV[i]
-end
-after, at = add(channel, entries)
-redis.call('HSET', HEAD, 'count', count + 1, 'after', after, 'at', at)
+after, at, ms, seq = put(channel, {unpack(ARGV, 8)}, ms, seq)
+redis.call('HSET', HEAD, 'ms', ms, 'seq', seq, 'count', count + 1, 'after', after, 'at', at)
 lease(member, tonumber(ARGV[7]))
 return {'appended', after, at, stop}

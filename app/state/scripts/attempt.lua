@@ -6,10 +6,10 @@
 -- It is an append of the writer's, and counts as one.
 
 local channel, run, count, how = ARGV[1], ARGV[3], tonumber(ARGV[6]), ARGV[9]
-if not writes(run, ARGV[4], ARGV[5]) then
+local mine, made, stop = writes(run, ARGV[4], ARGV[5], 'count', 'stop')
+if not mine then
   return {'fenced'}
 end
-local made, stop = head('count', 'stop')
 made = tonumber(made)
 local attempt, model, request = unpack(redis.call('HMGET', RUN, 'attempt', 'model', 'request'))
 if made == count + 1 then

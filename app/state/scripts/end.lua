@@ -14,10 +14,11 @@ local ended, ended_at = head('ended', 'ended_at')
 if ended == run .. ' ' .. fence .. ' ' .. incarnation then
   return {'already', ended_at, given(incarnation, window) or false}
 end
-if not writes(run, fence, incarnation) then
+local mine, made = writes(run, fence, incarnation, 'count')
+if not mine then
   return {'fenced'}
 end
-local made = tonumber((head('count')))
+made = tonumber(made)
 if made ~= tonumber(ARGV[7]) then
   return {'lost', made}
 end

@@ -7,8 +7,9 @@
 local HEAD, LOG, RUN, TURNS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local SAID, IDS, QUEUE, LEASES, GONE = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 
+local time
 local function clock()
-  local time = redis.call('TIME')
+  time = time or redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
@@ -34,10 +35,9 @@ local function top()
   return ms .. '-' .. seq
 end
 
--- Append encoded entries under dense ids, and publish them as one message: `<after> <at> <entries>`.
--- Returns after, at, and the ids.
-local function add(channel, entries)
-  local ms, seq = head('ms', 'seq')
+-- Put encoded entries into the log after `ms-seq`, under dense ids, and publish them as one message:
+-- `<after> <at> <entries>`. Returns after, at, ms and seq for the head, and the ids.
+local function put(channel, entries, ms, seq)
   local now = clock()
   local after = seq == '' and '0-0' or ms .. '-' .. seq
   if ms ~= '' and tonumber(ms) > now then
@@ -51,15 +51,21 @@ local function add(channel, entries)
     redis.call('XADD', LOG, ids[i], 'e', entries[i])
   end
   local at = ids[#ids]
-  redis.call('HSET', HEAD, 'ms', string.format('%.0f', now), 'seq', string.format('%.0f', seq))
   redis.call('PUBLISH', channel, after .. ' ' .. at .. ' ' .. table.concat(entries))
+  return after, at, string.format('%.0f', now), string.format('%.0f', seq), ids
+end
+
+-- Append encoded entries. Returns after, at, and the ids.
+local function add(channel, entries)
+  local after, at, ms, seq, ids = put(channel, entries, head('ms', 'seq'))
+  redis.call('HSET', HEAD, 'ms', ms, 'seq', seq)
   return after, at, ids
 end
 
--- Whether a run is written by this very producer: all three must match.
-local function writes(run, fence, incarnation)
-  local now_run, now_fence, now_incarnation = head('run', 'fence', 'incarnation')
-  return run ~= '' and now_run == run and now_fence == fence and now_incarnation == incarnation
+-- Whether a run is written by this very producer: all three must match. Then some more of the head's fields.
+local function writes(run, fence, incarnation, ...)
+  local now = {head('run', 'fence', 'incarnation', ...)}
+  return run ~= '' and now[1] == run and now[2] == fence and now[3] == incarnation, unpack(now, 4)
 end
 
 local function lease(member, ms)

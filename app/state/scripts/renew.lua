@@ -3,8 +3,9 @@
 -- ARGV  1 member  2 run  3 fence  4 incarnation  5 lease ms
 -- Returns {'renewed', stop} | {'fenced'}
 
-if not writes(ARGV[2], ARGV[3], ARGV[4]) then
+local mine, stop = writes(ARGV[2], ARGV[3], ARGV[4], 'stop')
+if not mine then
   return {'fenced'}
 end
 lease(ARGV[1], tonumber(ARGV[5]))
-return {'renewed', (head('stop'))}
+return {'renewed', stop}

@@ -12,10 +12,11 @@ while index <= #ARGV do
   groups[#groups + 1] = {at = ARGV[index], entries = {unpack(ARGV, index + 2, index + 1 + size)}}
   index = index + 2 + size
 end
-if not writes(ARGV[3], ARGV[4], ARGV[5]) then
+local mine, made = writes(ARGV[3], ARGV[4], ARGV[5], 'count')
+if not mine then
   return {'fenced'}
 end
-local made = tonumber((head('count')))
+made = tonumber(made)
 if made ~= count then
   return made == count + #groups and {'restored', made} or {'moved'}
 end
