@@ -114,8 +114,7 @@ class Node:
     async def compare(self) -> None:
         """Compare every room with its log, once a heartbeat, until cancelled."""
         while True:
-            await asyncio.sleep(HEARTBEAT_MS / 1000)
-            await self.hub.compare()
+            await self.hub.compare(HEARTBEAT_MS / 1000)
 
     def close(self) -> None:
         """Begin and claim no more, and hand over at once what can go on elsewhere without a trace."""

@@ -58,4 +58,4 @@ async def test_frames_are_bounded(redis_url: str, character: str) -> None:
             for codec in Codec:
                 assert len(encode_batch("s", read.batch, codec)) <= FRAME_BYTES
             cursor = read.batch.at
-        assert (await state.sessions.head(S)) == cursor
+        assert (await state.sessions.heads([S])) == [cursor]

@@ -175,7 +175,7 @@ class Run:
         """Return when the log has what was gathered, and it is time to gather more."""
         self._room.clear()
         await self._room.wait()
-        await asyncio.sleep(self._pace.flush_s)
+        await asyncio.sleep(self._coalescer.beat(time.monotonic()))
 
     async def _write(self, reader: asyncio.Task[None]) -> None:
         """Write what the model says until it has ended, the run is to stop, or a bound is reached."""

@@ -18,8 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.core.errors import BadFrame, ChatError, Forbidden, Internal, NotFound, Unauthorized, Unavailable
-from app.core.protocol import HEARTBEAT_MS, Close, Codec, encode, error_frame
+from app.core.protocol import Close, Codec, encode, error_frame
 from app.edge.auth import COOKIE, COOKIE_SECONDS, Guests, new_guest
+from app.edge.heartbeat import Heartbeat
 from app.edge.http import Api, problem
 from app.edge.websocket import Connection
 from app.node import Node
@@ -77,6 +78,7 @@ class Site:
         self._node = node
         self._guests = Guests(node.settings)
         self.connections: set[Connection] = set()
+        self.heartbeat = Heartbeat()
         self._api = api = Api(node, self._guests)
         routes = [
             WebSocketRoute("/ws", self.socket),
@@ -112,17 +114,6 @@ class Site:
         """Have requests that still wait for an answer look for it elsewhere."""
         self._api.leave()
 
-    async def beat(self) -> None:
-        """Send every socket its heartbeat, until cancelled."""
-        while True:
-            await asyncio.sleep(HEARTBEAT_MS / 1000)
-            self.beat_once()
-
-    def beat_once(self) -> None:
-        """Send every socket a heartbeat now."""
-        for connection in list(self.connections):
-            connection.beat()
-
     async def socket(self, socket: WebSocket) -> None:
         """`GET /ws`, upgraded."""
         offered = [Codec(name) for name in socket.scope["subprotocols"] if name in list(Codec)]
@@ -149,10 +140,12 @@ class Site:
         await socket.accept(codec)
         connection = Connection(socket, codec, self._node, user)
         self.connections.add(connection)
+        self.heartbeat.add(connection)
         try:
             await connection.run()
         finally:
             self.connections.discard(connection)
+            self.heartbeat.remove(connection)
 
     async def nowhere(self, socket: WebSocket) -> None:
         """Refuse an upgrade anywhere else."""

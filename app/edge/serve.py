@@ -19,7 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from app.config import SettingError, Settings
-from app.core.protocol import FRAME_BYTES
+from app.core.protocol import FRAME_BYTES, HEARTBEAT_MS
 from app.edge.admin import admin
 from app.edge.app import Site
 from app.edge.metrics import Metrics
@@ -90,6 +90,7 @@ def server(app: ASGIApp) -> Server:
             ws=Socket,
             ws_max_size=FRAME_BYTES,
             ws_per_message_deflate=False,
+            ws_ping_interval=None,  # a heartbeat sees to it
             proxy_headers=False,
             server_header=False,
             access_log=False,
@@ -125,7 +126,7 @@ async def serve(node: Node, listener: socket.socket, operators: socket.socket | 
         servers[server(admin(node, site, metrics, told))] = operators
     async with asyncio.TaskGroup() as tasks:
         serving = [tasks.create_task(one.serve([sock])) for one, sock in servers.items()]
-        beside = [tasks.create_task(work) for work in (site.beat(), metrics.watch())]
+        beside = [tasks.create_task(work) for work in (site.heartbeat.run(HEARTBEAT_MS / 1000), metrics.watch())]
         waiting = tasks.create_task(told.wait())
         await asyncio.wait([*serving, waiting], return_when=asyncio.FIRST_COMPLETED)
         await drain(node, site, hurried)

@@ -13,7 +13,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 STRAIGHT: Final = "chat.socket"
-CLOSE_SECONDS: Final = 1.0
+PING: Final = b"\x89\x00"
+ASK_SECONDS: Final = 30.0  # after which a client from which nothing came is asked at each heartbeat,
+DROP_SECONDS: Final = 60.0  # and given up
 OWN_FILES: Final = 256  # descriptors that clients leave to this process, or a quarter of what there is
 
 
@@ -39,6 +41,8 @@ class Client(HttpToolsProtocol):
 class Socket(WebSocketsSansIOProtocol):
     """One WebSocket, as uvicorn serves it."""
 
+    _heard_at = 0.0
+
     async def run_asgi(self) -> None:
         """Run the application, which finds this in its scope."""
         self.scope[STRAIGHT] = self  # type: ignore[typeddict-unknown-key]
@@ -63,10 +67,22 @@ class Socket(WebSocketsSansIOProtocol):
         """Whether a frame can be written now."""
         return self.writable.is_set() and self.handshake_complete and not (self.disconnected or self.close_sent)
 
-    def keepalive_timeout(self) -> None:
-        """Take that a ping was not answered. Closing alone would wait for ever where the other side takes nothing."""
-        super().keepalive_timeout()
-        self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+    def data_received(self, data: bytes) -> None:
+        """Take what came, whatever it is: the client is there."""
+        self._heard_at = self.loop.time()
+        super().data_received(data)
+
+    def beat(self) -> bool:
+        """Ask a client from which nothing has come whether it is there; say whether it is, and drop one that is not.
+
+        uvicorn would have a timer for each.
+        """
+        silent_s = self.loop.time() - self._heard_at
+        if silent_s > DROP_SECONDS:
+            self.drop()
+        elif silent_s > ASK_SECONDS and self.takes:
+            self.push(PING)
+        return silent_s <= DROP_SECONDS
 
     def drop(self) -> None:
         """Close without a word, whatever is still to be sent."""

@@ -159,9 +159,11 @@ class Connection:
 
     def beat(self) -> None:
         """Send a heartbeat: of each session the cursor up to which entries are on this socket, or before this frame
-        in its queue.
+        in its queue. A client that has said nothing for long is asked whether it is there.
         """
-        if self._known:
+        straight = Socket.of(self._socket.scope)
+        there = straight is None or straight.beat()
+        if there and self._known:
             live = {id: one.cursor for id, one in self._followers.items() if one in one.room.followers}
             self.send({"type": "ping", "heads": {id: str(cursor) for id, cursor in live.items()}})
 

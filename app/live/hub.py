@@ -21,7 +21,7 @@ from app.state.sessions import Sessions
 from app.state.stored import cursor_of
 
 READS: Final = 32
-COMPARED: Final = 256
+COMPARED: Final = 64
 SUBSCRIBE_SECONDS: Final = 5.0
 
 log = logging.getLogger(__name__)
@@ -120,15 +120,20 @@ class Hub:
         for room in self._rooms.values():
             room.doubt()
 
-    async def compare(self) -> None:
-        """Have every room whose head is not the log's look into it: the heartbeat's check for a lost publish."""
-        rooms = list(self._rooms.values())
-        for start in range(0, len(rooms), COMPARED):
-            some = rooms[start : start + COMPARED]
+    async def compare(self, seconds: float = 0.0) -> None:
+        """Have every room whose head is not the log's look into it: the heartbeat's check for a lost publish.
+
+        Takes its time: not all at once, but a few after the other, within so many seconds.
+        """
+        channels = list(self._rooms)
+        steps = range(0, len(channels), COMPARED) or (0,)
+        for start in steps:
+            await asyncio.sleep(seconds / len(steps))
+            some = [room for name in channels[start : start + COMPARED] if (room := self._rooms.get(name))]
             try:
-                heads = await asyncio.gather(*(self._sessions.head(room.session) for room in some))
+                heads = await self._sessions.heads([room.session for room in some])
             except StateUnavailable:
-                return  # the reconnect compares
+                continue  # the reconnect compares
             for room, head in zip(some, heads, strict=True):
                 if room.head is not None and room.head != head:
                     room.look()

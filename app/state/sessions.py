@@ -1,5 +1,6 @@
 """A session's log, history and queue, as readers and speakers have it: one method is one script is one round trip."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgpack
@@ -162,7 +163,7 @@ class Sessions:
         noted = await self._scripts.command("stopped", ("HGET", session_keys(session).said, f"r:{run}"))
         return bool(noted == b"stopped")
 
-    async def head(self, session: Session) -> Cursor:
-        """Read a session's head; `0-0` for one that isn't there."""
-        ms, seq = await self._scripts.command("head", ("HMGET", session_keys(session).head, "ms", "seq"))
-        return Cursor(int(ms), int(seq)) if seq is not None else START
+    async def heads(self, sessions: Sequence[Session]) -> list[Cursor]:
+        """Read the heads of sessions; `0-0` for one that isn't there."""
+        asked = [("HMGET", session_keys(session).head, "ms", "seq") for session in sessions]
+        return [Cursor(int(ms), int(seq)) if seq is not None else START for ms, seq in await self._scripts.look(asked)]

@@ -97,7 +97,7 @@ async def test_no_identity(redis_url: str, model: Script) -> None:
                 error = await wire.ask(type, **fields)
                 refused(error, "unauthorized", error["ref"])
                 assert error["retry"] == "sign_in"
-        served.site.beat_once()
+        served.site.heartbeat.once()
         for wire in (first, second):
             assert await wire.closed() == (4002, [])
         assert 4.5 < time.monotonic() - began < 7
@@ -171,7 +171,7 @@ async def test_the_heartbeat(redis_url: str, model: Script, codec: Codec) -> Non
     step = asyncio.Semaphore(0)
     model.gate = step.acquire
     async with serving(redis_url, model) as served, wired(served, codec) as wire, wired(served, codec, "eve") as other:
-        served.site.beat_once()
+        served.site.heartbeat.once()
         assert await wire.frame() == {"type": "ping", "heads": {}}
         model.answers.append(["one ", "two ", "three"])
         await wire.ok("open", session="quiet")
@@ -184,11 +184,11 @@ async def test_the_heartbeat(redis_url: str, model: Script, codec: Codec) -> Non
             assert cursor == batch["after"]
             cursor = batch["at"]
             ended = any(entry["kind"] == "end" for entry in batch["entries"])
-            served.site.beat_once()
+            served.site.heartbeat.once()
             heads = (await wire.find("ping"))["heads"]
             late = [frame for frame in wire.inbox if frame["type"] == "batch"]  # sent meanwhile, before the ping
             assert {"quiet": "0-0", "s": late[-1]["at"] if late else cursor} == heads
         await wire.ok("close", session="s")
-        served.site.beat_once()
+        served.site.heartbeat.once()
         assert await wire.find("ping") == {"type": "ping", "heads": {"quiet": "0-0"}}
         assert {frame["type"] for frame in await other.rest()} == {"ping"}

@@ -26,7 +26,7 @@ async def test_a_malformed_cursor(redis_url: str, model: Script, codec: Codec) -
             error = await wire.ask("open", session="s", cursor=cursor)
             refused(error, "bad_cursor", error["ref"], "integers", repr(cursor)[:30])
             assert await wire.rest() == []
-        served.site.beat_once()
+        served.site.heartbeat.once()
         heads = (await wire.find("ping"))["heads"]
         assert Cursor.parse(heads["s"]) > Cursor.parse(at)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +19,7 @@ from tests.faults.proxy import Faults, proxied
 from tests.reader import reading
 from tests.servers import Script, Served, serving, until
 
+BEAT_SECONDS: Final = 3.0  # and not 25
 FOUND_SECONDS: Final = 45.0
 HEALED_SECONDS: Final = 12.0
 PIECES: Final = [f"{index} " for index in range(100)]
@@ -26,6 +28,8 @@ MUCH: Final = ["much " * 100] * 500  # more than the buffers on the way hold
 Answer = list[str | float | Exception]
 
 
+@patch("app.edge.socket.ASK_SECONDS", 5.0)
+@patch("app.edge.socket.DROP_SECONDS", 10.0)
 @pytest.mark.timeout(120)
 async def test_who_has_vanished_is_missed(redis_url: str) -> None:
     """Clients by their node, a node by its client, Redis by its node. Side by side, for each takes long."""
@@ -132,7 +136,7 @@ async def _reaches_redis(node: Served) -> bool:
 async def _beating(redis_url: str, *answers: Answer, name: str = "a") -> AsyncIterator[Served]:
     """Run a node that sends heartbeats, and whose model has these answers."""
     async with serving(redis_url, Script(answers=[*answers]), name) as served:
-        beat = asyncio.create_task(served.site.beat())
+        beat = asyncio.create_task(served.site.heartbeat.run(BEAT_SECONDS))
         yield served
         beat.cancel()
 
