@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -44,20 +44,36 @@ log = logging.getLogger(__name__)
 
 
 class Gate:
-    """Refuse what may not come in, before any route sees it; and say the safe headers with every response."""
+    """Refuse what may not come in, before any route sees it; and say the safe headers with every response.
 
-    def __init__(self, app: ASGIApp, guests: Guests) -> None:
+    Sockets go straight to where they are served: what lies between, each of them would keep as long as it lives.
+    """
+
+    def __init__(self, app: ASGIApp, socket: Callable[[WebSocket], Awaitable[None]], guests: Guests) -> None:
         self._app = app
+        self._socket = socket
         self._guests = guests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
+        if scope["type"] == "websocket":
+            await self._upgrade(WebSocket(scope, receive, send))
+        else:
+            await self._request(scope, receive, send)
 
+    async def _upgrade(self, socket: WebSocket) -> None:
+        try:
+            self._guests.admit(socket.headers)
+            if socket.url.path != "/ws":
+                raise NotFound(f"no WebSocket is at {socket.url.path[:80]!r}; it is at /ws")
+        except ChatError as error:
+            await _deny(socket, error)
+        else:
+            await self._socket(socket)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def safely(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            if message["type"] == "http.response.start":
                 given = {name.lower() for name, _ in message["headers"]}
                 safe = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
                 message["headers"] = [*message["headers"], *(pair for pair in safe if pair[0] not in given)]
@@ -66,9 +82,9 @@ class Gate:
         try:
             self._guests.admit(Headers(scope=scope))
         except Forbidden as error:
-            await _refuse(error, scope, receive, safely)
-            return
-        await self._app(scope, receive, safely)
+            await problem(error)(scope, receive, safely)
+        else:
+            await self._app(scope, receive, safely)
 
 
 class Site:
@@ -81,17 +97,15 @@ class Site:
         self.heartbeat = Heartbeat()
         self._api = api = Api(node, self._guests)
         routes = [
-            WebSocketRoute("/ws", self.socket),
             Route("/", self.page),
             Route("/chat", api.chat, methods=["POST"]),
             Route("/api/sessions/{id}/turns", api.turns, methods=["POST"]),
             Route("/health", api.health),
             Route("/live", api.live),
             Route("/ready", api.ready),
-            WebSocketRoute("/{path:path}", self.nowhere),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
-        self.app: ASGIApp = Gate(Starlette(routes=routes, exception_handlers=HANDLERS), self._guests)
+        self.app: ASGIApp = Gate(Starlette(routes=routes, exception_handlers=HANDLERS), self.socket, self._guests)
 
     def send_away(self) -> float:
         """Send every client elsewhere, each at a time of its own; return the seconds after which all should be gone."""
@@ -119,17 +133,17 @@ class Site:
         offered = [Codec(name) for name in socket.scope["subprotocols"] if name in list(Codec)]
         if not offered:
             names = " or ".join(Codec)
-            await socket.send_denial_response(problem(BadFrame(f"no known subprotocol offered; expected {names}")))
+            await _deny(socket, BadFrame(f"no known subprotocol offered; expected {names}"))
             return
         codec = offered[0]
         if self._node.draining:
             draining = Unavailable("this node drains; another one serves you", code="unavailable", after_ms=1000)
-            await socket.send_denial_response(problem(draining))
+            await _deny(socket, draining)
             return
         try:
             user = self._guests.identify(socket.headers)
         except Forbidden as error:
-            await socket.send_denial_response(problem(error))
+            await _deny(socket, error)
             return
         except Unauthorized as error:
             await socket.accept(codec)
@@ -147,12 +161,6 @@ class Site:
             self.connections.discard(connection)
             self.heartbeat.remove(connection)
 
-    async def nowhere(self, socket: WebSocket) -> None:
-        """Refuse an upgrade anywhere else."""
-        await socket.send_denial_response(
-            problem(NotFound(f"no WebSocket is at {socket.url.path[:80]!r}; it is at /ws"))
-        )
-
     async def page(self, request: Request) -> Response:
         """`GET /`: the chat page. A browser that has no cookie of ours gets one."""
         response = FileResponse(STATIC / "index.html")
@@ -164,11 +172,11 @@ class Site:
         return response
 
 
-async def _refuse(error: ChatError, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(problem(error))
-    else:
-        await problem(error)(scope, receive, send)
+async def _deny(socket: WebSocket, error: ChatError) -> None:
+    """Refuse an upgrade."""
+    response = problem(error)
+    response.headers.update(SAFE)
+    await socket.send_denial_response(response)
 
 
 def _failed(request: Request, error: Exception) -> Response:

@@ -65,7 +65,8 @@ class Socket(WebSocketsSansIOProtocol):
     @property
     def takes(self) -> bool:
         """Whether a frame can be written now."""
-        return self.writable.is_set() and self.handshake_complete and not (self.disconnected or self.close_sent)
+        over = self.disconnected or self.close_sent or self.transport.is_closing()
+        return self.writable.is_set() and self.handshake_complete and not over
 
     def data_received(self, data: bytes) -> None:
         """Take what came, whatever it is: the client is there."""

@@ -61,8 +61,9 @@ class Wire(asyncio.Protocol):
         return wire
 
     def send(self, packed: bytes) -> None:
-        """Send packed commands."""
-        self._transport.write(packed)
+        """Send packed commands; on a connection that has broken, which `lost` will tell, that is in vain."""
+        if not self._transport.is_closing():  # uvloop lets nobody write to it then
+            self._transport.write(packed)
 
     async def close(self) -> None:
         """Close, without a word."""
