@@ -1,7 +1,7 @@
 """HTTP/1.1 to an upstream, for the one thing that is done for every token: reading a stream of events.
 
-The `openai` package makes an object of each. Here llhttp parses, and what has come is kept until it is asked for:
-whoever asks seldom gets much at once. More than 256 KiB is not read ahead. Connections are kept for the next request.
+The `openai` package makes an object of each. Here llhttp parses, and nothing is read until it is asked for: whoever
+asks seldom gets much at once. Connections are kept for the next request.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httptools
 
-AHEAD_BYTES: Final = 256 * 1024
+from app.agent.bell import Bell
+
 ERROR_BYTES: Final = 64 * 1024
 IDLE: Final = 64  # connections that are kept
 
@@ -48,8 +49,8 @@ class Http1(asyncio.Protocol):
         self.closed = False
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
-        self._come = asyncio.Event()
-        self._paused = False
+        self._come = Bell()
+        self._rests = False
 
     # asyncio's side
 
@@ -63,10 +64,7 @@ class Http1(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.close()
-        self._come.set()
-        if len(self.answer.body) > AHEAD_BYTES and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        self._come.ring()
 
     def eof_received(self) -> None:
         """Take the end: a body without a length ends with it."""
@@ -77,7 +75,7 @@ class Http1(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Take that there is no connection."""
         self.closed, self.keeps = True, False
-        self._come.set()
+        self._come.ring()
 
     # llhttp's side
 
@@ -104,6 +102,7 @@ class Http1(asyncio.Protocol):
     def send(self, request: bytes) -> None:
         """Send a request; what is known of the last one is forgotten."""
         self.answer, self.keeps = Answer(), False
+        self.go_on()
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(request)
 
@@ -115,6 +114,7 @@ class Http1(asyncio.Protocol):
         """
         while not self.answer.status >= 200:
             await self._more()
+        self._rest()
         return self.answer
 
     async def whole(self) -> bytes:
@@ -137,22 +137,32 @@ class Http1(asyncio.Protocol):
         while not self.answer.body:
             if self.answer.complete:
                 return b""
-            async with asyncio.timeout(seconds):
-                await self._more()
+            await self._more(seconds)
         taken = bytes(self.answer.body)
         self.answer.body.clear()
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
+        self._rest()
         return taken
 
-    async def _more(self) -> None:
+    async def _more(self, seconds: float | None = None) -> None:
         if self.closed:
             broken = Broken("the connection broke off")
             broken.unheard = not self.answer.headers
             raise broken
-        self._come.clear()
-        await self._come.wait()
+        self.go_on()
+        if not await self._come.heard(seconds):
+            raise TimeoutError
+
+    def _rest(self) -> None:
+        """Leave what comes to the kernel until it is asked for: then much is read at once."""
+        if not (self._rests or self._transport.is_closing()):
+            self._rests = True
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read what comes."""
+        if self._rests and not self._transport.is_closing():
+            self._rests = False
+            self._transport.resume_reading()
 
     @property
     def gone(self) -> bool:
@@ -204,6 +214,7 @@ class Pool:
 
     def done(self, line: Http1) -> None:
         """Take back a connection: it is kept if its answer is complete."""
+        line.go_on()  # to hear of its end
         if line.keeps and not line.closed and len(self.idle) < IDLE:
             self.idle.append(line)
         else:

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from app.agent.answer import Answer, TooMuch
+from app.agent.bell import Bell
 from app.agent.llm import Model
 from app.agent.prompt import messages
 from app.agent.writing import FencedOut, Writing
@@ -49,14 +50,16 @@ class Run:
     def __init__(self, carry: Carry, runs: Runs, model: Model, node: str, pace: Pace) -> None:
         self.state = ""  # of the end that it has written
         self.over = asyncio.Event()
-        self.takeover = model.abilities(carry.request.model).takeover
+        can = model.abilities(carry.request.model)
+        self.takeover = can.takeover
+        self._buffers = can.buffers
         self.carry = carry
         self._model = model
         self._pace = pace
         self._renew_s = pace.lease_s / 3
         self._coalescer = Coalescer(pace.flush_s, PENDING_BYTES)
-        self._wake = asyncio.Event()  # there is something to write, or to ask
-        self._room = asyncio.Event()  # the log has taken text
+        self._wake = Bell()  # there is something to write, or to ask
+        self._room = Bell()  # the log has taken text
         self._began_at = time.monotonic()
         self._first_at: float | None = None
         self._deadline = self._began_at + carry.left_s
@@ -77,12 +80,12 @@ class Run:
     def look(self) -> None:
         """Ask Redis now whether the run is to stop."""
         self._look = True
-        self._wake.set()
+        self._wake.ring()
 
     def give_up(self) -> None:
         """Write what is there, and leave the rest of the run to another node."""
         self._given_up = True
-        self._wake.set()
+        self._wake.ring()
 
     async def see_through(self) -> Carry | None:
         """Answer, and end the run; return the next one of the session, which has begun with that."""
@@ -154,28 +157,26 @@ class Run:
                     self._usage = piece.usage or self._usage
                     if piece.text:
                         await self._gather(piece.text)
-                        if can.buffers:
+                        if self._buffers:
                             await self._flushed()
         finally:
-            self._wake.set()
+            self._wake.ring()
 
     async def _gather(self, text: str) -> None:
         self._spoke = True
         if self._first_at is None:
             self._first_at = time.monotonic()
         if self._coalescer.empty:
-            self._wake.set()
+            self._wake.ring()
         self._coalescer.add(text)
         while self._coalescer.full:
-            self._wake.set()
-            self._room.clear()
-            await self._room.wait()
+            self._wake.ring()
+            await self._room.heard()
 
     async def _flushed(self) -> None:
         """Return when the log has what was gathered, and it is time to gather more."""
-        self._room.clear()
-        await self._room.wait()
-        await asyncio.sleep(self._coalescer.beat(time.monotonic()))
+        while not self._coalescer.empty:
+            await self._room.heard()
 
     async def _write(self, reader: asyncio.Task[None]) -> None:
         """Write what the model says until it has ended, the run is to stop, or a bound is reached."""
@@ -185,7 +186,7 @@ class Run:
             due = self._coalescer.due(now)
             if due == 0.0:
                 await self._flush(self._coalescer.take(now))
-                self._room.set()
+                self._room.ring_in(self._coalescer.beat(time.monotonic()) if self._buffers else 0.0)
             elif self._look or now >= writing.renewed_at + self._renew_s:
                 self._look = False
                 await writing.renew()
@@ -193,15 +194,7 @@ class Run:
                 self._failure = ModelTimeout("the run's time is over")
             else:
                 until = min(writing.renewed_at + self._renew_s, self._deadline)
-                await self._sleep(min(until - now, due if due is not None else until - now))
-
-    async def _sleep(self, seconds: float) -> None:
-        timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
-        self._wake.clear()
+                await self._wake.heard(min(until - now, due if due is not None else until - now))
 
     async def _flush(self, texts: list[str]) -> None:
         if texts and (added := await self._taken(texts)):

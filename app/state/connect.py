@@ -72,6 +72,7 @@ class Pipe:
 
     def __init__(self, connect: Connect) -> None:
         self.breaker = Breaker(most_s=MOST_SECONDS)
+        self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._wire: Wire | None = None
         self._leaving = False  # what is called in this turn of the loop leaves at its end
@@ -96,12 +97,11 @@ class Pipe:
             raise StateUnavailable("the state store does not answer; try again", after_ms=after_ms)
         if len(self._calls) + len(self._waiting) >= WAITING:
             raise StateUnavailable("too many commands wait for Redis", after_ms=1000)
-        loop = asyncio.get_running_loop()
-        answer = loop.create_future()
+        answer = self._loop.create_future()
         self._calls.append((answer, pack(*command), now))
         if not self._leaving and self._wire is not None:
             self._leaving = True
-            loop.call_soon(self._leave)
+            self._loop.call_soon(self._leave)
         return answer
 
     async def calls(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
