@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.agent.bell import Bell
 from app.core.protocol import Close, Codec, Frame, encode, framed
 from app.edge.socket import Socket
 
@@ -52,7 +53,7 @@ class Outbox:
         self._straight = straight
         self._owner = weakref.proxy(owner)
         self._queue: deque[bytes | str] = deque()
-        self._short = asyncio.Event()
+        self._short = Bell()
         self._sender: asyncio.Task[None] | None = None
         self._lost = False
 
@@ -82,8 +83,7 @@ class Outbox:
     async def space(self) -> None:
         """Return when the queue is short."""
         while self.queued_bytes > QUEUE_BYTES:
-            self._short.clear()
-            await self._short.wait()
+            await self._short.heard()
 
     async def sent(self) -> None:
         """Return when what is queued is with the socket, or the socket is lost."""
@@ -105,7 +105,7 @@ class Outbox:
                     continue
                 message = self._queue.popleft()
                 self.queued_bytes -= len(message)
-                self._short.set()
+                self._short.ring()
                 async with asyncio.timeout(SLOW_SECONDS):
                     if isinstance(message, str):
                         await self._socket.send_text(message)
@@ -126,5 +126,5 @@ class Outbox:
         self._lost = True
         self._queue.clear()
         self.queued_bytes = 0
-        self._short.set()
+        self._short.ring()
         self._owner.end(code)

@@ -68,6 +68,10 @@ class Socket(WebSocketsSansIOProtocol):
         over = self.disconnected or self.close_sent or self.transport.is_closing()
         return self.writable.is_set() and self.handshake_complete and not over
 
+    def start_keepalive(self) -> None:
+        """Take that the handshake is over: what was said in it is needed no more."""
+        del self.request, self.response
+
     def data_received(self, data: bytes) -> None:
         """Take what came, whatever it is: the client is there."""
         self._heard_at = self.loop.time()

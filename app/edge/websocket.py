@@ -8,7 +8,6 @@ changes of one's list, are owed: the outbox pulls them, one at a time, when it h
 
 import asyncio
 import logging
-from collections import deque
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -48,7 +47,7 @@ class Connection:
         self._followers: dict[str, Follower] = {}
         self._lagging: dict[str, Follower] = {}
         self._watching = False
-        self._reported: deque[str] = deque(maxlen=REPORTED)
+        self._reported: list[str] = []
         self._changed: dict[str, None] = {}
         self.outbox = Outbox(socket, codec, Socket.of(socket.scope), self)
         self._undecodable = 0
@@ -113,7 +112,7 @@ class Connection:
     def reported(self, run: str) -> bool:
         """Note a report; see `commands.Caller`."""
         before = run in self._reported
-        self._reported.append(run)
+        self._reported = [*self._reported, run][-REPORTED:]
         return before
 
     def follower(self, session: Session) -> Follower | None:

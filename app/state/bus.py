@@ -38,6 +38,7 @@ class Bus:
         self._wanted: dict[str, asyncio.Future[None]] = {own: asyncio.Future()}
         self._asked: Counter[str] = Counter()  # SUBSCRIBEs whose confirmation is to come
         self._wire: Wire | None = None
+        self._saying: list[bytes] = []  # what leaves at the end of this turn of the loop
         self._catching_up = False  # after a connect, until all is confirmed
 
     @property
@@ -81,9 +82,18 @@ class Bus:
             await asyncio.sleep(backoff().compute(failures))
 
     def _say(self, verb: str, channel: str) -> None:
-        if self._wire is not None:  # else the connection to come subscribes to all that is wanted then
-            self._asked[channel] += verb == "SUBSCRIBE"
-            self._wire.send(pack(verb, channel))
+        if self._wire is None:
+            return  # the connection to come subscribes to all that is wanted then
+        self._asked[channel] += verb == "SUBSCRIBE"
+        if not self._saying:
+            asyncio.get_running_loop().call_soon(self._leave)
+        self._saying.append(pack(verb, channel))
+
+    def _leave(self) -> None:
+        """Send what was said in this turn of the loop."""
+        saying, self._saying = self._saying, []
+        if self._wire is not None and saying:
+            self._wire.send(b"".join(saying))
 
     async def _listen(self, wire: Wire) -> None:
         """Hear until the connection is lost, or is too silent."""
@@ -92,6 +102,7 @@ class Bus:
                 self._wanted[channel] = asyncio.get_running_loop().create_future()
         # A new future would leave waiting whoever waits on the old one, so only confirmed ones are replaced.
         self._asked = Counter(list(self._wanted))
+        self._saying.clear()
         self._catching_up = True
         self._wire = wire
         wire.send(pack("SUBSCRIBE", *self._wanted))
