@@ -19,7 +19,7 @@ from bench.machine import ROOT, Cores, Unmeasurable, load_core
 from bench.numbers import Figures
 from bench.report import Report
 from bench.results import Result, Results
-from bench.scenarios import Case, capacity, fanout, history, idle, resume, tokens
+from bench.scenarios import Case, capacity, fanout, footprint, history, idle, resume, tokens
 from bench.systems import System
 from bench.systems.handwritten import Handwritten
 from bench.systems.ours import Ours, OursJson
@@ -31,7 +31,7 @@ SYSTEMS: Final[dict[str, type[System]]] = {
 }
 SCENARIOS: Final[dict[str, Callable[[], list[Case]]]] = {
     "tokens": tokens.cases, "capacity": capacity.cases, "resume": resume.cases, "idle": idle.cases,
-    "fanout": fanout.cases, "history": history.cases,
+    "fanout": fanout.cases, "history": history.cases, "footprint": footprint.cases,
 }  # fmt: skip
 RUNS: Final = 5
 TRIES: Final = 3

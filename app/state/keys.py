@@ -58,7 +58,17 @@ class SessionKeys:
     @property
     def all(self) -> tuple[str, ...]:
         """All keys, in the order in which `scripts/prelude.lua` names them."""
-        return (self.head, self.log, self.run, self.turns, self.said, self.ids, self.queue, self.leases, self.gone)
+        return (self.head, self.log, self.leases, self.run, self.turns, self.said, self.ids, self.queue, self.gone)
+
+    @property
+    def few(self) -> tuple[str, ...]:
+        """The first of them: all that is touched for every few tokens."""
+        return (self.head, self.log, self.leases)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Those that live and expire with the session."""
+        return (self.head, self.log, self.run, self.turns, self.said, self.ids, self.queue)
 
 
 def user_sessions(user: User) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from app.core.model import Cursor, Turn, Writer
 from app.state.bounds import ATTEMPTS, LAPSED, LOG_ENTRIES, Bounds
@@ -10,6 +10,8 @@ from app.state.keys import BELL, leases, session_keys
 from app.state.outcomes import Again, Appended, Carry, Ended, Fenced, Lost, Moved, Renewed, Restored, UsedUp
 from app.state.script import Scripts
 from app.state.stored import carry_of, cursor_of, member_of, packed, record_of, run_named, running_of
+
+FEW: Final = ("append", "restore")
 
 
 class Runs:
@@ -73,7 +75,7 @@ class Runs:
         """Say that the writer lives."""
         keys = session_keys(writer.session)
         status, *rest = await self._scripts.run(
-            "renew", keys.all, member_of(writer.session, writer.run), writer.run, writer.fence, writer.incarnation,
+            "renew", keys.few, member_of(writer.session, writer.run), writer.run, writer.fence, writer.incarnation,
             self._lease_ms,
         )  # fmt: skip
         return Renewed(rest[0] == b"1") if status == b"renewed" else Fenced()
@@ -131,5 +133,13 @@ class Runs:
         """Run a script that writes as `writer`."""
         keys, member = session_keys(writer.session), member_of(writer.session, writer.run)
         return await self._scripts.run(
-            script, keys.all, keys.live, member, writer.run, writer.fence, writer.incarnation, count, *arguments
+            script,
+            keys.few if script in FEW else keys.all,
+            keys.live,
+            member,
+            writer.run,
+            writer.fence,
+            writer.incarnation,
+            count,
+            *arguments,
         )

@@ -111,7 +111,7 @@ class Sessions:
     async def read(self, session: Session, after: Cursor) -> Read | Reset:
         """Read the log after a cursor: at most 256 entries and 256 KiB, but one if there is one."""
         keys = session_keys(session)
-        status, *rest = await self._scripts.run("read", keys.all, str(after), ENTRIES, BATCH_BYTES)
+        status, *rest = await self._scripts.run("read", keys.few, str(after), ENTRIES, BATCH_BYTES)
         if status == b"reset":
             return Reset(rest[0].decode())
         read = sendable([(cursor_of(id), fields[1]) for id, fields in rest[1]])

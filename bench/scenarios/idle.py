@@ -40,7 +40,7 @@ async def measure(system: System, cores: Cores, *, sockets: int, opens: bool, se
 
 
 async def rest(run: Running, *, sockets: int, opens: bool, seconds: float) -> Figures:
-    """Have sockets come to B, and then be silent for a while.
+    """Have sockets come to B, and then be silent for a while; what A costs meanwhile, where nobody is, is not counted.
 
     Raises:
         Unmeasurable: the load could not keep up.
@@ -70,7 +70,7 @@ async def rest(run: Running, *, sockets: int, opens: bool, seconds: float) -> Fi
         "KiB per socket": taken / 1024 / sockets,
         "connects/s": sockets / took,
         "µs per connect": spent.total * 1e6 / sockets,
-        "idle % of a core": seen.cost.total * 100 / seen.seconds,
+        "idle % of a core": (seen.cost.total - seen.cost.seconds["A"]) * 100 / seen.seconds,
         "lost": lost,
         **seen.figures,
     }

@@ -37,7 +37,7 @@ BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
         ("the history is bounded", "  redis.call('LTRIM', TURNS, -limit, -1)\n", ""),
         ("a run without a node is not hinted", "if incarnation ~= '' then", "if true then"),
         ("the log's clock never falls", "if ms ~= '' and tonumber(ms) > now then", "if false then"),
-        ("all keys have a lifetime", "for i = 1, 7 do", "for i = 1, 6 do"),
+        ("all keys have a lifetime", "SAID, IDS, QUEUE})", "SAID, IDS})"),
         ("turns have a bound of bytes", "if size > bytes and #out > 0 then", "if false then"),
         ("there is at least one turn", "if size > bytes and #out > 0 then", "if size > bytes then"),
         ("turns have a bound", "index >= 0 and #out < limit do", "index >= 0 do"),
@@ -48,7 +48,7 @@ BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
         ("a log begins after its start",
          "local after = seq == '' and '0-0' or ms .. '-' .. seq", "local after = ms .. '-' .. seq"),
         ("a log begins with one", "seq = tonumber(seq) or 0", "seq = tonumber(seq) or 1"),
-        ("all keys live anew", "    redis.call('PEXPIRE', KEYS[i], ttl_ms)\n", ""),
+        ("all keys live anew", "    redis.call('PEXPIRE', key, ttl_ms)\n", ""),
     ),
     "say": (
         ("a say is given its own run only", "mine and mine[1] == was_run and mine or false", "mine or false"),

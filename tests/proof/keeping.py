@@ -30,7 +30,7 @@ def looks(sessions: Iterable[Session]) -> list[tuple[Any, ...]]:
             ("HGETALL", each.head), ("XRANGE", each.log, "-", "+"), ("HGETALL", each.run),
             ("LRANGE", each.turns, 0, -1),
             ("HGETALL", each.said), ("LRANGE", each.ids, 0, -1), ("LRANGE", each.queue, 0, -1),
-            *(("PTTL", key) for key in each.all[:7]),
+            *(("PTTL", key) for key in each.own),
         ]  # fmt: skip
     return looks
 

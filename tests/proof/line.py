@@ -4,7 +4,7 @@ It speaks RESP3, so that what a script publishes comes over the same connection,
 what was heard is exactly what the last script said, and nothing is waited for.
 
 The scripts are those of `app/state/scripts`, with one change: their clock. `clock` of the prelude gives the time that
-a call brings along as its ninth key, so that time is set, and a failure can be made again.
+a call brings along as its last key, so that time is set, and a failure can be made again.
 """
 
 import socket
@@ -25,7 +25,7 @@ CLOCK: Final = """local function clock()
 end
 """
 SET_CLOCK: Final = """local function clock()
-  return tonumber(KEYS[10])
+  return tonumber(KEYS[#KEYS])
 end
 """
 

@@ -106,7 +106,7 @@ class World:
         """Let a session's lifetime end, whatever it is doing; the index of leases has no lifetime."""
         told = self.told[session]
         left = {told.run.run} if told.run is not None else set()
-        self.line.ask(("DEL", *SessionKeys(session).all[:7]))
+        self.line.ask(("DEL", *SessionKeys(session).own))
         self.told[session] = Believed(gone=told.gone, orphans=told.orphans | left)
         self._a_moment_later()
 
@@ -114,7 +114,7 @@ class World:
         """Let half of a session's lifetime pass."""
         self.told[session].aged = True
         half = LIFETIME_MS // 2
-        self.line.ask(*(("PEXPIRE", key, half) for key in SessionKeys(session).all[:7]))
+        self.line.ask(*(("PEXPIRE", key, half) for key in SessionKeys(session).own))
 
     def remember(self) -> None:
         """Let a replica catch up with all that is."""

@@ -1,11 +1,10 @@
 -- Shared by every script on a session; put in front of each when it is loaded.
 --
--- KEYS of a session script are always these nine, so that a slot of a Cluster knows them all:
---   1 head  2 log  3 run  4 turns  5 said  6 ids  7 queue  8 leases  9 gone
+-- KEYS of a session script are these nine, or the first three, if it touches no other:
+--   1 head  2 log  3 leases  4 run  5 turns  6 said  7 ids  8 queue  9 gone
 -- Times are ms of Redis's own clock. A script validates first and writes last.
 
-local HEAD, LOG, RUN, TURNS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local SAID, IDS, QUEUE, LEASES, GONE = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local HEAD, LOG, LEASES, RUN, TURNS, SAID, IDS, QUEUE, GONE = unpack(KEYS)
 
 local time
 local function clock()
@@ -80,8 +79,8 @@ end
 
 -- All keys of a session live and expire together.
 local function touch(ttl_ms)
-  for i = 1, 7 do
-    redis.call('PEXPIRE', KEYS[i], ttl_ms)
+  for _, key in ipairs({HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE}) do
+    redis.call('PEXPIRE', key, ttl_ms)
   end
 end
 
