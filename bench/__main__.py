@@ -14,7 +14,7 @@ from typing import Final
 import platformdirs
 import uvloop
 
-from bench import profile, quick
+from bench import profile, quick, scaling
 from bench.machine import ROOT, Cores, Unmeasurable, load_core
 from bench.numbers import Figures
 from bench.report import Report
@@ -36,6 +36,7 @@ SCENARIOS: Final[dict[str, Callable[[], list[Case]]]] = {
 RUNS: Final = 5
 TRIES: Final = 3
 PAGE: Final = ROOT / "docs" / "performance.md"
+SCALING: Final = ROOT / "docs" / "scaling.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,6 +154,7 @@ def write(results: Results) -> int:
 
     report = Report(results, SYSTEMS)
     report.write(PAGE)
+    scaling.write(results, SCALING)
     for file in draw(report, PAGE.parent):
         print(file.relative_to(ROOT))
     return 0

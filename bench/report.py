@@ -52,10 +52,10 @@ class Report:
 
     def write(self, page: Path) -> None:
         """Put the tables that there are results for into a page."""
-        text = _between(page.read_text(), "machine", self.measured())
+        text = between(page.read_text(), "machine", self.measured())
         for scenario in TABLES:
             if self.results.cases(scenario):
-                text = _between(text, scenario, self.table(scenario))
+                text = between(text, scenario, self.table(scenario))
         page.write_text(text)
 
     def measured(self) -> str:
@@ -88,7 +88,7 @@ def cell(spread: Spread | None, decimals: int) -> str:
     return middle if least == most else f"{middle} ({least}–{most})"
 
 
-def _between(text: str, mark: str, what: str) -> str:
+def between(text: str, mark: str, what: str) -> str:
     """Put something between the two marks of a name.
 
     Raises:
