@@ -15,9 +15,9 @@ async def test_a_ring_is_heard_once_then_or_later() -> None:
     bell.ring()
     assert await bell.heard()
     assert not await bell.heard(0.01)
-    bell.ring_in(0.01)
+    asyncio.get_running_loop().call_later(0.01, bell.ring)
     assert await bell.heard(10.0)
-    bell.ring_in(0.0)
+    bell.ring()
     assert await bell.heard(0.0)
 
 
@@ -31,3 +31,14 @@ async def test_nobody_waits_longer_than_told() -> None:
             await bell.heard()
     bell.ring()
     assert await bell.heard(0.0)
+
+
+async def test_a_limit_is_that_of_the_last_wait() -> None:
+    """Whatever limits there were before: a longer one is not cut short, a shorter one not made longer."""
+    bell, loop = Bell(), asyncio.get_running_loop()
+    for before, seconds in ((0.05, 0.2), (10.0, 0.1)):
+        loop.call_soon(bell.ring)
+        assert await bell.heard(before)
+        began = time.monotonic()
+        assert not await bell.heard(seconds)
+        assert seconds - 0.02 < time.monotonic() - began < 5

@@ -5,6 +5,7 @@ asks seldom gets much at once. Connections are kept for the next request.
 """
 
 import asyncio
+import math
 import ssl
 from collections import deque
 from dataclasses import dataclass, field
@@ -143,7 +144,7 @@ class Http1(asyncio.Protocol):
         self._rest()
         return taken
 
-    async def _more(self, seconds: float | None = None) -> None:
+    async def _more(self, seconds: float = math.inf) -> None:
         if self.closed:
             broken = Broken("the connection broke off")
             broken.unheard = not self.answer.headers

@@ -10,10 +10,10 @@ upstream counts those failures, and holds everybody back while it is open.
 
 import time
 from asyncio import sleep, timeout
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,8 +42,7 @@ class Limits:
     next_s: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """What one step of a stream brought: text, in the end the usage, or only that the model is at work."""
 
     text: str = ""
@@ -228,8 +227,8 @@ class OpenAIModel:
         """Ask once, and give what has come since the last time; raises whatever befalls the request."""
         finished, events = "", Events()
         silence = Silence(max(self._limits.first_s, self._limits.next_s))  # the first token has a limit of its own
-        async with aclosing(self._bytes(body, silence)) as stream:
-            async for data in stream:
+        async with self._asked(body) as take:
+            while data := await take(silence.left_s):
                 texts: list[str] = []
                 thinks, usage, wrong = False, None, None
                 try:
@@ -252,25 +251,29 @@ class OpenAIModel:
             case "":
                 raise ModelUnavailable("the model broke off without an end")
 
-    async def _bytes(self, body: dict[str, Any], silence: Silence) -> AsyncGenerator[bytes, None]:
-        """Ask once, and give the body of the answer; directly, or through the proxy that the environment names."""
+    @asynccontextmanager
+    async def _asked(self, body: dict[str, Any]) -> AsyncIterator[Callable[[float], Awaitable[bytes]]]:
+        """Ask once, directly or through the proxy that the environment names; give what takes the answer's body.
+
+        It returns what came within so many seconds, and nothing at the end.
+        """
         if self._pool is None:
             completions = self._client.chat.completions.with_streaming_response
             known = {key: value for key, value in body.items() if key not in EXTRA}
             extra = {key: value for key, value in body.items() if key in EXTRA}
             async with completions.create(**known, extra_body=extra) as response:
                 stream = response.iter_bytes()
-                while True:
-                    async with timeout(silence.left_s):
-                        data = await anext(stream, b"")
-                    if not data:
-                        return
-                    yield data
+
+                async def take(seconds: float) -> bytes:
+                    async with timeout(seconds):
+                        return await anext(stream, b"")
+
+                yield take
+            return
         line = await self._pool.post(self._path, msgspec.json.encode(body))
         try:
             if line.answer.status >= 400:
                 raise refusal(self._client, line.answer, await line.whole())
-            while data := await line.take(silence.left_s):
-                yield data
+            yield line.take
         finally:
             self._pool.done(line)

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from app.agent.answer import Answer, TooMuch
+from app.agent.beat import Beat
 from app.agent.bell import Bell
 from app.agent.llm import Model
 from app.agent.prompt import messages
@@ -47,7 +48,7 @@ class Pace:
 class Run:
     """A run that this node carries, for as long as it does. Owned by the runner."""
 
-    def __init__(self, carry: Carry, runs: Runs, model: Model, node: str, pace: Pace) -> None:
+    def __init__(self, carry: Carry, runs: Runs, model: Model, node: str, pace: Pace, beat: Beat) -> None:
         self.state = ""  # of the end that it has written
         self.over = asyncio.Event()
         can = model.abilities(carry.request.model)
@@ -55,9 +56,10 @@ class Run:
         self._buffers = can.buffers
         self.carry = carry
         self._model = model
-        self._pace = pace
+        self._beat, self._group = beat, beat.join()
+        self._gather_s = 0.0 if can.buffers else pace.flush_s  # what buffers is asked at the beat
         self._renew_s = pace.lease_s / 3
-        self._coalescer = Coalescer(pace.flush_s, PENDING_BYTES)
+        self._coalescer = Coalescer(self._gather_s, PENDING_BYTES)
         self._wake = Bell()  # there is something to write, or to ask
         self._room = Bell()  # the log has taken text
         self._began_at = time.monotonic()
@@ -143,7 +145,7 @@ class Run:
         """Make ready for another attempt."""
         log.info("run %s: asks again: %s", self.carry.writer.run, self._failure)
         self._failure, self._spoke = None, False
-        self._coalescer = Coalescer(self._pace.flush_s, PENDING_BYTES)
+        self._coalescer = Coalescer(self._gather_s, PENDING_BYTES)
         self._again = self.takeover
 
     async def _read(self) -> None:
@@ -186,7 +188,7 @@ class Run:
             due = self._coalescer.due(now)
             if due == 0.0:
                 await self._flush(self._coalescer.take(now))
-                self._room.ring_in(self._coalescer.beat(time.monotonic()) if self._buffers else 0.0)
+                self._ring()
             elif self._look or now >= writing.renewed_at + self._renew_s:
                 self._look = False
                 await writing.renew()
@@ -195,6 +197,13 @@ class Run:
             else:
                 until = min(writing.renewed_at + self._renew_s, self._deadline)
                 await self._wake.heard(min(until - now, due if due is not None else until - now))
+
+    def _ring(self) -> None:
+        """Tell the reader that there is room: at once, or at the next beat."""
+        if self._buffers:
+            self._beat.ring(self._room, self._group)
+        else:
+            self._room.ring()
 
     async def _flush(self, texts: list[str]) -> None:
         if texts and (added := await self._taken(texts)):

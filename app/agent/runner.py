@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from app.agent.beat import Beat
 from app.agent.llm import Model
 from app.agent.run import Pace, Run
 from app.core.errors import StateUnavailable
@@ -42,6 +43,7 @@ class Runner:
         self._tasks = tasks
         self._node = node
         self._pace = pace
+        self._beat = Beat(pace.flush_s)
         self._tell_ended = ended
         self._closed = False
         self._carried: dict[str, tuple[Run, asyncio.Task[None]]] = {}
@@ -74,7 +76,7 @@ class Runner:
         self._known[name, fence] = None
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        run = Run(carry, self._runs, self._model, self._node, self._pace)
+        run = Run(carry, self._runs, self._model, self._node, self._pace, self._beat)
         self._carried[name] = run, self._tasks.create_task(self._see_through(run))
 
     def look(self, run: str) -> None:

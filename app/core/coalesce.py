@@ -1,9 +1,8 @@
 """When a run's text becomes entries.
 
 The model speaks in tokens; the log speaks in deltas. The first text of a run goes out at once, so that a person
-sees it begin; after that, text is gathered until the next beat and goes out as one delta (of at most 16 KiB, so that no
-entry is large). A beat is a multiple of `flush_s` on the owner's clock: what many runs have to write is written at
-once. Time is an argument: the owner asks `due(now)` how long to wait, and calls `take(now)` then.
+sees it begin; after that, text is gathered for `flush_s` and goes out as one delta (of at most 16 KiB, so that no
+entry is large). Time is an argument: the owner asks `due(now)` how long to wait, and calls `take(now)` then.
 
 Control characters but tab and line ends become U+FFFD: none belongs into an answer, a terminal obeys them, and JSON
 makes six bytes of each. A provider may cut a surrogate pair in two; its first half waits here for its second.
@@ -14,7 +13,6 @@ from typing import Final
 
 from app.core.entries import TEXT_BYTES
 
-EARLY_SECONDS: Final = 0.002  # a timer may come so much too early, and none is set for less
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -62,15 +60,7 @@ class Coalescer:
             return None
         if self._last_at is None or self._bytes >= TEXT_BYTES:
             return 0.0
-        return self.beat(now)
-
-    def beat(self, now: float) -> float:
-        """Return in how many seconds the next beat is; 0 if there was one since text went out."""
-        if self._last_at is None or self._flush_s <= EARLY_SECONDS:
-            return 0.0
-        last = (self._last_at + EARLY_SECONDS) // self._flush_s
-        left = (last + 1) * self._flush_s - now
-        return left if left > EARLY_SECONDS else 0.0
+        return max(0.0, self._last_at + self._flush_s - now)
 
     def take(self, now: float) -> list[str]:
         """Return the gathered text, cut to deltas, and begin anew."""

@@ -1,7 +1,7 @@
 """What the scripts answer: values, also where the answer is no."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.core.entries import Batch
 from app.core.model import Cursor, Request, Turn, Writer
@@ -36,8 +36,7 @@ class Said:
     carry: Carry | None
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """Entries are in the log, now or since an earlier try. `stop`: somebody wants the run to end."""
 
     after: Cursor
