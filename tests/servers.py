@@ -26,7 +26,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from app import config
-from app.agent.llm import Abilities, Model, Piece
+from app.agent.flow import Piece
+from app.agent.llm import Abilities, Model
 from app.agent.prompt import Message
 from app.core.breaker import Breaker
 from app.core.model import Takeover

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.agent.llm import Abilities, Limits, OpenAIModel, Piece
+from app.agent.flow import Piece
+from app.agent.llm import Abilities, Limits, OpenAIModel
 from app.core.breaker import Breaker
 from app.core.errors import ChatError, ContentRefused, ModelTimeout, ModelUnavailable
 from app.core.model import Dialect

@@ -26,9 +26,9 @@ def test_the_estimate_of_an_entrys_json_is_never_too_low(text: str) -> None:
 
 def test_an_answer_has_no_control_characters() -> None:
     """A terminal would obey them; tabs and line ends stay."""
-    coalescer = Coalescer(0.04, 1000)
+    coalescer = Coalescer()
     coalescer.add("a\x1b[2J\tb\n\x00c\r\n")
-    assert coalescer.take(0.0) == ["a\ufffd[2J\tb\n\ufffdc\r\n"]
+    assert coalescer.take() == ["a\ufffd[2J\tb\n\ufffdc\r\n"]
 
 
 @pytest.mark.parametrize("character", ["\x01", '"', "é", "漢", "😀", "x"])

@@ -2,9 +2,8 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Final
-
-from app.agent.bell import Bell
 
 GROUPS: Final = 2  # of runs, one after the other, so that no moment has them all
 
@@ -14,7 +13,7 @@ class Beat:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: list[list[Bell]] = [[] for _ in range(GROUPS)]
+        self._waiting: list[list[Callable[[], None]]] = [[] for _ in range(GROUPS)]
         self._joined = 0
         self._loop = asyncio.get_running_loop()
 
@@ -23,19 +22,19 @@ class Beat:
         self._joined += 1
         return self._joined % GROUPS
 
-    def ring(self, bell: Bell, group: int) -> None:
-        """Ring a bell at the next beat of its group."""
+    def at(self, group: int, call: Callable[[], None]) -> None:
+        """Call something at a group's next beat."""
         if not self._seconds:
-            bell.ring()
+            call()
             return
         waiting = self._waiting[group]
         if not waiting:
             offset = self._seconds * group / GROUPS
             beats = math.floor((self._loop.time() - offset) / self._seconds + 1)
-            self._loop.call_at(beats * self._seconds + offset, self._ring, group)
-        waiting.append(bell)
+            self._loop.call_at(beats * self._seconds + offset, self._beat, group)
+        waiting.append(call)
 
-    def _ring(self, group: int) -> None:
+    def _beat(self, group: int) -> None:
         waiting, self._waiting[group] = self._waiting[group], []
-        for bell in waiting:
-            bell.ring()
+        for call in waiting:
+            call()

@@ -1,7 +1,7 @@
 """HTTP/1.1 to an upstream, for the one thing that is done for every token: reading a stream of events.
 
-The `openai` package makes an object of each. Here llhttp parses, and nothing is read until it is asked for: whoever
-asks seldom gets much at once. Connections are kept for the next request.
+The `openai` package makes an object of each. Here llhttp parses, and what has come is kept until it is asked for:
+whoever asks seldom gets much at once. In between nothing is read. Connections are kept for the next request.
 """
 
 import asyncio
@@ -48,6 +48,7 @@ class Http1(asyncio.Protocol):
         self.answer = Answer()
         self.keeps = False  # it may be used again
         self.closed = False
+        self.bell: Bell | None = None  # rung, once, when something comes
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
         self._come = Bell()
@@ -65,18 +66,19 @@ class Http1(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.close()
-        self._come.ring()
+        self._ring()
 
     def eof_received(self) -> None:
         """Take the end: a body without a length ends with it."""
         self.keeps = False
         if self.answer.status and not {"content-length", "transfer-encoding"} & self.answer.headers.keys():
             self.answer.complete = True
+            self._ring()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Take that there is no connection."""
         self.closed, self.keeps = True, False
-        self._come.ring()
+        self._ring()
 
     # llhttp's side
 
@@ -102,7 +104,7 @@ class Http1(asyncio.Protocol):
 
     def send(self, request: bytes) -> None:
         """Send a request; what is known of the last one is forgotten."""
-        self.answer, self.keeps = Answer(), False
+        self.answer, self.keeps, self.bell = Answer(), False, None
         self.go_on()
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(request)
@@ -135,23 +137,33 @@ class Http1(asyncio.Protocol):
             Broken: it ended before its end.
             TimeoutError: nothing came in so many seconds.
         """
-        while not self.answer.body:
-            if self.answer.complete:
-                return b""
+        while not (data := self.come()) and not self.answer.complete:
             await self._more(seconds)
+        return data
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something of the body to take, or it has ended."""
+        return bool(self.answer.body) or self.answer.complete or self.closed
+
+    def come(self) -> bytes:
+        """Take what has come of the body; nothing, if nothing has.
+
+        Raises:
+            Broken: it ended before its end.
+        """
         taken = bytes(self.answer.body)
-        self.answer.body.clear()
-        self._rest()
+        if taken:
+            self.answer.body.clear()
+            self._rest()
+        elif not self.answer.complete:
+            self._stands()
         return taken
 
-    async def _more(self, seconds: float = math.inf) -> None:
-        if self.closed:
-            broken = Broken("the connection broke off")
-            broken.unheard = not self.answer.headers
-            raise broken
+    def tell(self, bell: Bell) -> None:
+        """Ring a bell, once, when something comes."""
+        self.bell = bell
         self.go_on()
-        if not await self._come.heard(seconds):
-            raise TimeoutError
 
     def _rest(self) -> None:
         """Leave what comes to the kernel until it is asked for: then much is read at once."""
@@ -164,6 +176,24 @@ class Http1(asyncio.Protocol):
         if self._rests and not self._transport.is_closing():
             self._rests = False
             self._transport.resume_reading()
+
+    async def _more(self, seconds: float = math.inf) -> None:
+        self._stands()
+        self.go_on()
+        if not await self._come.heard(seconds):
+            raise TimeoutError
+
+    def _stands(self) -> None:
+        if self.closed:
+            broken = Broken("the connection broke off")
+            broken.unheard = not self.answer.headers
+            raise broken
+
+    def _ring(self) -> None:
+        self._come.ring()
+        if self.bell is not None:
+            self.bell.ring()
+            self.bell = None
 
     @property
     def gone(self) -> bool:

@@ -11,7 +11,8 @@ from typing import Final
 import httpx2
 
 from app.agent import localserver
-from app.agent.llm import Abilities, OpenAIModel, Piece
+from app.agent.flow import Piece
+from app.agent.llm import Abilities, OpenAIModel
 from app.agent.prompt import Message
 from app.core.coalesce import head_of
 from app.core.errors import ContentRefused

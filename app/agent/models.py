@@ -20,7 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from app.agent.llm import Abilities, Limits, OpenAIModel, Piece
+from app.agent.flow import Flow, Piece
+from app.agent.llm import Abilities, Limits, OpenAIModel
 from app.agent.prompt import Message
 from app.core.breaker import Breaker
 from app.core.model import Dialect, Takeover
@@ -89,6 +90,10 @@ class Models:
     def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
         """Ask the model of that name; see `llm.Model`."""
         return self._models[name].stream(name, messages, prefix)
+
+    async def ask(self, name: str, messages: list[Message], prefix: str = "") -> Flow:
+        """Ask the model of that name; see `flow.Asks`."""
+        return await self._models[name].ask(name, messages, prefix)
 
     async def close(self) -> None:
         """Close the connections to all upstreams."""

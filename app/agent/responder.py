@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from app.agent.llm import Abilities, Piece
+from app.agent.flow import Piece
+from app.agent.llm import Abilities
 from app.agent.prompt import Message
 from app.core.breaker import Breaker
 

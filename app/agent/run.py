@@ -1,8 +1,8 @@
 """One run in this node's hands: from the model, through the coalescer, into the log, to its end.
 
-Two tasks: one reads the model, and stops reading while 256 KiB wait for the log; one writes, and says in between that
-the run lives. What Redis answers decides: a stop flag ends the run, a fence drops it. A hint from the bus only has the
-writer look sooner.
+What the model says is kept where it comes in, up to 256 KiB, and taken at the beat: the first text at once, then all
+that came in `FLUSH_MS`. In between the run says that it lives. What Redis answers decides: a stop flag ends the run, a
+fence drops it. A hint from the bus only has it look sooner.
 
 A model that fails before its first token has been asked again by then (`agent/llm.py`), and ends the run. One that
 breaks off in mid-answer is asked once more: that is another attempt, and as its model can, it goes on after the text
@@ -12,7 +12,6 @@ that stands, or begins anew; readers see so when its first text is there, and ke
 import asyncio
 import logging
 import time
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -20,6 +19,7 @@ from typing import Any, Final
 from app.agent.answer import Answer, TooMuch
 from app.agent.beat import Beat
 from app.agent.bell import Bell
+from app.agent.flow import Flow, Piece, asked
 from app.agent.llm import Model
 from app.agent.prompt import messages
 from app.agent.writing import FencedOut, Writing
@@ -31,7 +31,6 @@ from app.state.bounds import ATTEMPTS
 from app.state.outcomes import Carry
 from app.state.runs import Runs
 
-PENDING_BYTES: Final = 256 * 1024
 ANSWERS: Final = ("new", "restart", "continue")
 
 log = logging.getLogger(__name__)
@@ -51,17 +50,13 @@ class Run:
     def __init__(self, carry: Carry, runs: Runs, model: Model, node: str, pace: Pace, beat: Beat) -> None:
         self.state = ""  # of the end that it has written
         self.over = asyncio.Event()
-        can = model.abilities(carry.request.model)
-        self.takeover = can.takeover
-        self._buffers = can.buffers
+        self.takeover = model.abilities(carry.request.model).takeover
         self.carry = carry
         self._model = model
         self._beat, self._group = beat, beat.join()
-        self._gather_s = 0.0 if can.buffers else pace.flush_s  # what buffers is asked at the beat
         self._renew_s = pace.lease_s / 3
-        self._coalescer = Coalescer(self._gather_s, PENDING_BYTES)
-        self._wake = Bell()  # there is something to write, or to ask
-        self._room = Bell()  # the log has taken text
+        self._coalescer = Coalescer()
+        self._bell = Bell()  # there is something to write, or to ask
         self._began_at = time.monotonic()
         self._first_at: float | None = None
         self._deadline = self._began_at + carry.left_s
@@ -82,12 +77,12 @@ class Run:
     def look(self) -> None:
         """Ask Redis now whether the run is to stop."""
         self._look = True
-        self._wake.ring()
+        self._bell.ring()
 
     def give_up(self) -> None:
         """Write what is there, and leave the rest of the run to another node."""
         self._given_up = True
-        self._wake.ring()
+        self._bell.ring()
 
     async def see_through(self) -> Carry | None:
         """Answer, and end the run; return the next one of the session, which has begun with that."""
@@ -115,21 +110,77 @@ class Run:
 
     async def _try(self) -> bool:
         """Have the model answer, once; say whether that, or what befell it, ends the run here."""
-        reader = asyncio.create_task(self._read())
+        asking = asyncio.create_task(self._ask())
+        asking.add_done_callback(self._asked)
         try:
-            await self._write(reader)
-            read = reader.done()
-        finally:
-            reader.cancel()  # the upstream is told before the last write
-            await asyncio.gather(reader, return_exceptions=True)
-        if self._writing.stop:
+            all_said = await self._write(asking)
+        finally:  # the upstream is told before the last write
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            if not (asking.cancelled() or asking.exception()):
+                await asking.result().close()
+        if all_said or self._writing.stop:
             return True
-        if read and self._failure is None:
-            self._failure = _failure(reader)
-        if self._failure is None and read:
-            return True
-        await self._flush(self._coalescer.finish(time.monotonic()))
+        await self._flush(self._coalescer.finish())
         return self._failure is not None and not self._broke_off()
+
+    async def _ask(self) -> Flow:
+        request, can = self.carry.request, self._model.abilities(self.carry.request.model)
+        prefix = self._answer.text if (self._again or self.carry.how) == "continue" else ""
+        shown = messages(self.carry.turns, request.context, can.prompt_tokens)
+        return await asked(self._model, request.model, shown, prefix)
+
+    def _asked(self, asking: asyncio.Task[Flow]) -> None:
+        self._bell.ring()
+
+    async def _write(self, asking: asyncio.Task[Flow]) -> bool:
+        """Write what the model says; say whether it has said all. Else the run is to stop, or has failed."""
+        writing = self._writing
+        while not (writing.stop or self._failure or self._given_up):
+            piece = self._take(asking) if asking.done() else None
+            if piece is not None:
+                self._usage = piece.usage or self._usage
+                self._coalescer.add(piece.text)
+                await self._flush(self._coalescer.take())
+            elif asking.done() and not self._failure and asking.result().over:
+                return True
+            now = time.monotonic()
+            if now >= self._deadline:
+                self._failure = self._failure or ModelTimeout("the run's time is over")
+            elif self._look or now >= writing.renewed_at + self._renew_s:
+                self._look = False
+                await writing.renew()
+            elif not self._failure:
+                await self._wait(asking, now, came=piece is not None and bool(piece.text))
+        return False
+
+    def _take(self, asking: asyncio.Task[Flow]) -> Piece | None:
+        """Take what the model has said since; what befell it becomes the run's failure."""
+        try:
+            piece = asking.result().take()
+        except ChatError as error:
+            self._failure = error
+            return None
+        except Exception:
+            log.exception("the model failed in a way that we do not know")
+            self._failure = Internal("the answer failed")
+            return None
+        if piece is not None and piece.text:
+            self._spoke = True
+            self._first_at = self._first_at or time.monotonic()
+        return piece
+
+    async def _wait(self, asking: asyncio.Task[Flow], now: float, *, came: bool) -> None:
+        """Wait for something to come; after the beat, if something has. But not longer than the lease allows."""
+        seconds = min(self._writing.renewed_at + self._renew_s, self._deadline) - now
+        if asking.done():
+            flow = asking.result()
+            if came:
+                self._beat.at(self._group, partial(flow.tell, self._bell))
+            else:
+                flow.tell(self._bell)
+                seconds = min(seconds, flow.left_s)
+        await self._bell.heard(seconds)
 
     def _broke_off(self) -> bool:
         """Whether the model failed in mid-answer, and may be asked once more."""
@@ -145,65 +196,8 @@ class Run:
         """Make ready for another attempt."""
         log.info("run %s: asks again: %s", self.carry.writer.run, self._failure)
         self._failure, self._spoke = None, False
-        self._coalescer = Coalescer(self._gather_s, PENDING_BYTES)
+        self._coalescer = Coalescer()
         self._again = self.takeover
-
-    async def _read(self) -> None:
-        """Read the model to its end."""
-        request, can = self.carry.request, self._model.abilities(self.carry.request.model)
-        prefix = self._answer.text if (self._again or self.carry.how) == "continue" else ""
-        try:
-            shown = messages(self.carry.turns, request.context, can.prompt_tokens)
-            async with aclosing(self._model.stream(request.model, shown, prefix)) as stream:
-                async for piece in stream:
-                    self._usage = piece.usage or self._usage
-                    if piece.text:
-                        await self._gather(piece.text)
-                        if self._buffers:
-                            await self._flushed()
-        finally:
-            self._wake.ring()
-
-    async def _gather(self, text: str) -> None:
-        self._spoke = True
-        if self._first_at is None:
-            self._first_at = time.monotonic()
-        if self._coalescer.empty:
-            self._wake.ring()
-        self._coalescer.add(text)
-        while self._coalescer.full:
-            self._wake.ring()
-            await self._room.heard()
-
-    async def _flushed(self) -> None:
-        """Return when the log has what was gathered, and it is time to gather more."""
-        while not self._coalescer.empty:
-            await self._room.heard()
-
-    async def _write(self, reader: asyncio.Task[None]) -> None:
-        """Write what the model says until it has ended, the run is to stop, or a bound is reached."""
-        writing = self._writing
-        while not (reader.done() or writing.stop or self._failure or self._given_up):
-            now = time.monotonic()
-            due = self._coalescer.due(now)
-            if due == 0.0:
-                await self._flush(self._coalescer.take(now))
-                self._ring()
-            elif self._look or now >= writing.renewed_at + self._renew_s:
-                self._look = False
-                await writing.renew()
-            elif now >= self._deadline:
-                self._failure = ModelTimeout("the run's time is over")
-            else:
-                until = min(writing.renewed_at + self._renew_s, self._deadline)
-                await self._wake.heard(min(until - now, due if due is not None else until - now))
-
-    def _ring(self) -> None:
-        """Tell the reader that there is room: at once, or at the next beat."""
-        if self._buffers:
-            self._beat.ring(self._room, self._group)
-        else:
-            self._room.ring()
 
     async def _flush(self, texts: list[str]) -> None:
         if texts and (added := await self._taken(texts)):
@@ -230,7 +224,7 @@ class Run:
     async def _end(self) -> Carry | None:
         last: list[bytes] = []
         if not isinstance(self._failure, TooMuch):
-            texts = self._coalescer.finish(time.monotonic())
+            texts = self._coalescer.finish()
             if texts or not (self._failure or self._writing.stop):
                 last = await self._taken(texts)
         state = "failed" if self._failure else "stopped" if self._writing.stop else "done"
@@ -262,12 +256,3 @@ def _anew(request: Request, node: str, answer: Answer, attempt: int) -> list[byt
         run=request.run, turn=request.turn, attempt=attempt, how="restart", node=node, model=request.model
     )  # fmt: skip
     return [entries.encode(run), *answer.deltas()]
-
-
-def _failure(reader: asyncio.Task[None]) -> ChatError | None:
-    """What went wrong in reading the model, in the protocol's terms."""
-    error = reader.exception()
-    if error is None or isinstance(error, ChatError):
-        return error
-    log.error("the model failed in a way that we do not know", exc_info=error)
-    return Internal("the answer failed")

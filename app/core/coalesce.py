@@ -1,8 +1,6 @@
-"""When a run's text becomes entries.
+"""A run's text on its way to becoming entries.
 
-The model speaks in tokens; the log speaks in deltas. The first text of a run goes out at once, so that a person
-sees it begin; after that, text is gathered for `flush_s` and goes out as one delta (of at most 16 KiB, so that no
-entry is large). Time is an argument: the owner asks `due(now)` how long to wait, and calls `take(now)` then.
+The model speaks in tokens; the log speaks in deltas, of at most 16 KiB, so that no entry is large.
 
 Control characters but tab and line ends become U+FFFD: none belongs into an answer, a terminal obeys them, and JSON
 makes six bytes of each. A provider may cut a surrogate pair in two; its first half waits here for its second.
@@ -13,19 +11,16 @@ from typing import Final
 
 from app.core.entries import TEXT_BYTES
 
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Coalescer:
-    """The text of one run that is not yet in the log. Bounded by its owner, who stops adding at `full`."""
+    """The text of one run that is not yet in the log."""
 
-    def __init__(self, flush_s: float, full_bytes: int) -> None:
-        self._flush_s = flush_s
-        self._full_bytes = full_bytes
+    def __init__(self) -> None:
         self._parts: list[str] = []
         self._half = ""
-        self._bytes = 0
-        self._last_at: float | None = None
 
     def add(self, text: str) -> None:
         """Gather a piece of text."""
@@ -36,48 +31,24 @@ class Coalescer:
         if not text:
             return
         text = CONTROL.sub("\ufffd", text)
-        try:
-            size = len(text.encode())
-        except UnicodeEncodeError:
+        if not text.isascii() and SURROGATE.search(text):
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-            size = len(text.encode())
         self._parts.append(text)
-        self._bytes += size
 
-    @property
-    def empty(self) -> bool:
-        """Whether no text waits."""
-        return not self._parts
-
-    @property
-    def full(self) -> bool:
-        """Whether the owner must stop adding until the log has taken some."""
-        return self._bytes >= self._full_bytes
-
-    def due(self, now: float) -> float | None:
-        """Return in how many seconds the text is to go out: 0 at once, None if there is none."""
-        if not self._parts:
-            return None
-        if self._last_at is None or self._bytes >= TEXT_BYTES:
-            return 0.0
-        return max(0.0, self._last_at + self._flush_s - now)
-
-    def take(self, now: float) -> list[str]:
+    def take(self) -> list[str]:
         """Return the gathered text, cut to deltas, and begin anew."""
         if not self._parts:
             return []
         text = "".join(self._parts)
         self._parts.clear()
-        self._bytes = 0
-        self._last_at = now
-        return list(pieces(text, TEXT_BYTES))
+        return pieces(text, TEXT_BYTES)
 
-    def finish(self, now: float) -> list[str]:
+    def finish(self) -> list[str]:
         """Return what is left at the end of a run; a lone half of a pair becomes U+FFFD."""
         if self._half:
             self._half = ""
             self._parts.append("\ufffd")
-        return self.take(now)
+        return self.take()
 
 
 def pieces(text: str, limit_bytes: int) -> list[str]:

@@ -1,0 +1,153 @@
+"""An answer as it comes: kept until it is asked for, and then taken at once, all of it, without waiting."""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+
+from app.agent.bell import Bell
+from app.agent.prompt import Message
+
+AHEAD_BYTES: Final = 256 * 1024
+
+
+class Piece(NamedTuple):
+    """What came since the last time: text, in the end the usage, or only that the model is at work."""
+
+    text: str = ""
+    usage: dict[str, Any] | None = None
+
+
+class Flow(Protocol):
+    """One answer, under way. Close it in the end: that releases the upstream."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the model has said all, and all of it was taken."""
+
+    @property
+    def left_s(self) -> float:
+        """How many seconds more the model may be silent, from when it was first waited for."""
+
+    def take(self) -> Piece | None:
+        """Take what has come.
+
+        Raises:
+            ModelUnavailable, ModelTimeout, ContentRefused: after what came before it.
+        """
+
+    def tell(self, bell: Bell) -> None:
+        """Ring a bell, once, when there is something to take: now, or later. Nothing needs to be read before."""
+
+    async def close(self) -> None:
+        """Let go of the upstream."""
+
+
+class Streams(Protocol):
+    """A model that gives its answer piece by piece."""
+
+    def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
+        """Answer; see `llm.Model`."""
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A model that keeps its answer itself."""
+
+    async def ask(self, name: str, messages: list[Message], prefix: str = "") -> Flow:
+        """Answer; return when the first piece is there."""
+
+
+async def asked(model: Streams, name: str, messages: list[Message], prefix: str = "") -> Flow:
+    """Ask a model of either kind; raises as its answer does."""
+    if isinstance(model, Asks):
+        return await model.ask(name, messages, prefix)
+    return Pumped(model.stream(name, messages, prefix))
+
+
+async def pieces(flow: Flow) -> AsyncGenerator[Piece, None]:
+    """Give an answer piece by piece; raises as it does."""
+    bell = Bell()
+    try:
+        while True:
+            if (piece := flow.take()) is not None:
+                yield piece
+            elif flow.over:
+                return
+            else:
+                flow.tell(bell)
+                await bell.heard(flow.left_s)
+    finally:
+        await flow.close()
+
+
+class Pumped:
+    """The answer of a model that gives it piece by piece: read ahead, up to 256 KiB."""
+
+    left_s = math.inf  # the model sees to it itself
+
+    def __init__(self, stream: AsyncGenerator[Piece, None]) -> None:
+        self._pieces: list[Piece] = []
+        self._bytes = 0
+        self._room = Bell()
+        self._bell: Bell | None = None
+        self._error: Exception | None = None
+        self._done = False
+        self._pump = asyncio.create_task(self._read(stream))
+
+    @property
+    def over(self) -> bool:
+        """See `Flow`."""
+        return self._done and not self._pieces and self._error is None
+
+    def take(self) -> Piece | None:
+        """See `Flow`; raises what the stream does."""
+        if self._pieces:
+            taken, self._pieces, self._bytes = self._pieces, [], 0
+            self._room.ring()
+            usages = [piece.usage for piece in taken if piece.usage]
+            return Piece("".join(piece.text for piece in taken), usages[-1] if usages else None)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return None
+
+    def tell(self, bell: Bell) -> None:
+        """See `Flow`."""
+        self._bell = bell
+        if self._pieces or self._done:
+            self._ring()
+
+    async def first(self) -> None:
+        """Return when there is something to take, or nothing will be; raises what befalls the stream before."""
+        bell = Bell()
+        self.tell(bell)
+        await bell.heard()
+        if self._error is not None and not self._pieces:
+            Pumped.take(self)  # as it is
+
+    async def close(self) -> None:
+        """See `Flow`."""
+        self._pump.cancel()
+        await asyncio.gather(self._pump, return_exceptions=True)
+
+    async def _read(self, stream: AsyncGenerator[Piece, None]) -> None:
+        try:
+            async with aclosing(stream):
+                async for piece in stream:
+                    self._pieces.append(piece)
+                    self._bytes += len(piece.text)
+                    self._ring()
+                    while self._bytes >= AHEAD_BYTES:
+                        await self._room.heard()
+        except Exception as error:  # noqa: BLE001 - it is raised where it is taken
+            self._error = error
+        finally:
+            self._done = True
+            self._ring()
+
+    def _ring(self) -> None:
+        if self._bell is not None:
+            self._bell.ring()
+            self._bell = None
