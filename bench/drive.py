@@ -51,12 +51,16 @@ class Window:
 
         Raises:
             Unmeasurable
+            Overwhelmed: it was the system, which reads too slowly.
         """
         if self.load_cores > SATURATED:
             raise Unmeasurable(
                 f"the load's core was saturated ({self.load_cores:.0%} busy): the figures would be wrong"
             )
-        if delays and self.upstream["p99_ms"] > LATE_MS:
+        late = delays and self.upstream["p99_ms"] > LATE_MS
+        if late and self.cost.total > SATURATED * self.seconds:
+            raise Overwhelmed("the nodes' core was full, and the upstream waited until it was read")
+        if late:
             raise Unmeasurable(f"the upstream was late itself (p99 {self.upstream['p99_ms']:.0f} ms)")
 
 
