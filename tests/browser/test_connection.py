@@ -84,6 +84,7 @@ async def test_a_node_that_leaves_sends_the_page_to_another(
         person(browser) as ada,
         tab(ada, a.http) as here,
     ):
+        await expect(here.status).to_have_text("connected to node a")
         await here.page.evaluate(WATCH)
         await here.say("Tell me.")
         steps.release()
