@@ -4,7 +4,6 @@ import asyncio
 import time
 
 from app.agent.beat import GROUPS, Beat
-from tests.servers import until
 
 
 async def test_who_waits_for_a_beat_is_called_together() -> None:
