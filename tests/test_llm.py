@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.agent.flow import Piece
+from app.agent.bell import Bell
+from app.agent.flow import Piece, pieces
 from app.agent.llm import Abilities, Limits, OpenAIModel
 from app.core.breaker import Breaker
 from app.core.errors import ChatError, ContentRefused, ModelTimeout, ModelUnavailable
@@ -30,9 +31,9 @@ async def stream(up: Upstream, limits: Limits = QUICK) -> list[Piece]:
 async def test_text_comes_in_pieces_and_the_usage_in_the_end() -> None:
     """In order; the request names the model, streams, and asks for usage."""
     async with upstream() as up:
-        pieces = await stream(up)
-        assert "".join(piece.text for piece in pieces) == "one two three "
-        assert pieces[-1].usage == {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+        said = await stream(up)
+        assert "".join(piece.text for piece in said) == "one two three "
+        assert said[-1].usage == {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
         sent = up.requests[0]
         assert (
             sent["model"], sent["stream"], sent["stream_options"], sent["messages"],
@@ -256,3 +257,32 @@ async def test_an_answer_is_continued_in_the_servers_dialect(dialect: Dialect) -
         assert "".join(pieces) == "three"
         assert ("continue_final_message" in up.requests[0]) is (dialect == "continue_final_message")
         assert up.requests[0]["messages"][:-1] == ASK
+
+
+async def test_a_connection_that_goes_on_to_another_answer_forgets_the_first() -> None:
+    """Whoever is late to be told of the first one's text does not keep the second one's waiting."""
+    goes_on = asyncio.Event()
+
+    async def answer(body: dict[str, Any]) -> AsyncIterator[bytes]:
+        yield sse("one ")
+        if len(up.requests) == 2:
+            await goes_on.wait()
+        yield sse("two", "stop")
+
+    async with upstream() as up:
+        up.answer = answer
+        model = await OpenAIModel.connect(base_url=up.url, api_key=None, name="up-1", limits=Limits())
+        first = await model.ask("up-1", ASK)
+        async for _ in pieces(first):
+            pass
+        second = await model.ask("up-1", ASK)
+        bell, stale = Bell(), Bell()
+        assert second.take() == Piece("one ")
+        second.tell(bell)
+        first.tell(stale)
+        goes_on.set()
+        assert await bell.heard(5.0)
+        assert second.take() == Piece("two")
+        assert not await stale.heard(0.0)
+        await second.close()
+        await model.close()

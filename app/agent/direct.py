@@ -111,6 +111,7 @@ class Direct:
         self._pool = pool
         self._reading = reading
         self._held: Piece | None = None
+        self._closed = False
 
     @property
     def left_s(self) -> float:
@@ -129,6 +130,8 @@ class Direct:
 
     def tell(self, bell: Bell) -> None:
         """See `Flow`."""
+        if self._closed:
+            return  # the connection is somebody else's by now
         if self._held is not None or self._reading.wrong is not None or self._line.has_more:
             bell.ring()
         else:
@@ -144,7 +147,9 @@ class Direct:
 
     async def close(self) -> None:
         """See `Flow`."""
-        self._pool.done(self._line)
+        if not self._closed:
+            self._closed = True
+            self._pool.done(self._line)
 
     def _take(self) -> Piece | None:
         self._reading.check()

@@ -1,7 +1,7 @@
 """HTTP/1.1 to an upstream, for the one thing that is done for every token: reading a stream of events.
 
 The `openai` package makes an object of each. Here llhttp parses, and what has come is kept until it is asked for:
-whoever asks seldom gets much at once. In between nothing is read. Connections are kept for the next request.
+whoever asks seldom gets much at once, since in between nothing is read. Connections are kept for the next request.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import httptools
 
 from app.agent.bell import Bell
 
+AHEAD_BYTES: Final = 256 * 1024
 ERROR_BYTES: Final = 64 * 1024
 IDLE: Final = 64  # connections that are kept
 
@@ -67,6 +68,8 @@ class Http1(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.close()
         self._ring()
+        if len(self.answer.body) > AHEAD_BYTES:
+            self._rest()
 
     def eof_received(self) -> None:
         """Take the end: a body without a length ends with it."""
