@@ -12,6 +12,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from tests.faults.nodes import Cluster, NodeProcess, lasting_ports, nodes
 from tests.faults.proxy import Faults, Proxy, proxied
@@ -25,6 +27,7 @@ SETTINGS: Final = {
     "FIRST_TOKEN_SECONDS": "4", "NEXT_TOKEN_SECONDS": "4",
 }  # fmt: skip
 SAMPLE: Final = re.compile(r"^(chat_\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+PATIENT: Final = Retry(ConstantBackoff(0.1), retries=100)  # our own connections are killed, too
 SECONDS: Final = 2.0
 START_SECONDS: Final = 60.0
 
@@ -107,7 +110,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
     """Run all parts."""
     async with AsyncExitStack() as stack:
         url = stack.enter_context(redis_server())
-        redis = stack.enter_context(Redis.from_url(url))
+        redis = stack.enter_context(Redis.from_url(url, retry=PATIENT))
         upstream = await stack.enter_async_context(counting())
         to_redis = {name: await _before(stack, url) for name in NAMES}
         to_model = {name: await _before(stack, upstream.url) for name in NAMES}
