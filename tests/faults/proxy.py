@@ -11,6 +11,7 @@ it loses something it has ended. Little waits in one: 64 KiB, and the kernel's b
 """
 
 import asyncio
+import contextlib
 import math
 import random
 import socket
@@ -99,7 +100,8 @@ class Proxy:
         """End one way of every connection (FIN), drop what still comes there, and go on with the other."""
         for link in self._links:
             link.drop(direction)
-            link.sinks[direction].write_eof()
+            with contextlib.suppress(OSError):  # it is lost already
+                link.sinks[direction].write_eof()
         return len(self._links)
 
     def vanish(self) -> int:
