@@ -7,7 +7,7 @@ from app.agent.beat import GROUPS, Beat
 
 
 async def test_who_waits_for_a_beat_is_called_together() -> None:
-    """All of a group in one turn of the loop; the groups apart from each other."""
+    """All of a group within one step of a millisecond or more; the groups apart from each other."""
     beat, turns = Beat(0.4), list[tuple[int, int]]()
     groups = [beat.join() for _ in range(GROUPS * 3)]
     turn = 0
