@@ -52,21 +52,22 @@ async def stream(
     seconds: float,
     readers: int = 1,
     join_s: float = JOIN_SECONDS,
+    spread_s: float = SPREAD_SECONDS,
     whole: bool = True,
     delays: bool = True,
     watch: Watch | None = None,
 ) -> Figures:
-    """Have so many answers stream to as many readers each; for `join_s` see `drive.talk`. They must come `whole`,
-    unless that is not asked for; without `delays`, these may be wrong; `watch` is done meanwhile.
+    """Have so many answers, begun within `spread_s`, stream to as many readers each; for `join_s` see `drive.talk`.
+    They must come `whole`, unless that is not asked for; without `delays`, these may be wrong; `watch` is done meanwhile.
 
     Raises:
         Unmeasurable: the load could not keep up.
         Overwhelmed: an answer was not whole.
     """
-    long = SPREAD_SECONDS + SETTLE_SECONDS + seconds + 2 * AFTER_SECONDS
+    long = spread_s + SETTLE_SECONDS + seconds + 2 * AFTER_SECONDS
     with steady():
         said = await talk(run, run.b, sessions=sessions, rate=RATE, seconds=long, readers=readers, join_s=join_s)
-        await said.begin(run.a, SPREAD_SECONDS)
+        await said.begin(run.a, spread_s)
         await asyncio.sleep(SETTLE_SECONDS)
         watching = asyncio.ensure_future(watch(run, seconds)) if watch else None
         seen = await window(run, seconds)
