@@ -6,6 +6,7 @@ Two nodes in one process on one Redis are a cluster of two: `node` knows no HTTP
 import asyncio
 import contextlib
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,15 @@ from app.edge.app import Site
 from app.edge.serve import listen, server
 from app.node import Node, running
 
+PORTS = cycle(random.sample(PLACES := range(20_000, 30_000), len(PLACES)))
+
 
 def free_port() -> int:
-    """A port that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+    """A port that nobody has, and that the kernel gives to nobody who asks for any port meanwhile."""
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:

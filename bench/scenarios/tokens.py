@@ -58,7 +58,7 @@ async def stream(
     watch: Watch | None = None,
 ) -> Figures:
     """Have so many answers, begun within `spread_s`, stream to as many readers each; for `join_s` see `drive.talk`.
-    They must come `whole`, unless that is not asked for; without `delays`, these may be wrong; `watch` is done meanwhile.
+    They must come `whole`, unless not asked to; without `delays`, these may be wrong; `watch` is done meanwhile.
 
     Raises:
         Unmeasurable: the load could not keep up.
