@@ -1,4 +1,4 @@
-"""The command line: `python -m app [serve | cluster | check | chat | tail]`; without a word it is `serve`."""
+"""The command line: `python -m app [serve | cluster | check | chat | tail | invite | revoke]`; `serve` by default."""
 
 import argparse
 import logging
@@ -14,6 +14,7 @@ from app.check import check
 from app.client.terminal import chat, tail
 from app.config import SettingError
 from app.core.errors import ChatError
+from app.members import LINK_DAYS, invite, revoke
 from app.processes import cluster, workers
 from app.start import start
 
@@ -48,12 +49,25 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="say whether state and model are fit")
     for one in (serving, many, checking):
         config.flags(one)
+    inviting = commands.add_parser("invite", help="print a link by which somebody signs in, once (AUTH=jwt)")
+    inviting.add_argument("name")
+    inviting.add_argument("--days", type=float, default=LINK_DAYS, help=f"how long the link is good ({LINK_DAYS})")
+    inviting.add_argument("--url", help="where the page is (the first of NODES, or HOST and PORT)")
+    revoking = commands.add_parser("revoke", help="sign somebody out everywhere, within 2 s (AUTH=jwt)")
+    revoking.add_argument("name", nargs="?", help="what they were invited as, or their subject")
+    revoking.add_argument("--issuer", default="", help="who vouches for that subject (JWT_ISSUER)")
+    revoking.add_argument("--key", default="", help="instead of the name: the user's key, as in welcome and the audit")
+    revoking.add_argument("--token", default="", help="instead of the name: a token, or its jti")
+    for one in (inviting, revoking):
+        config.flags(one)
     chatting = commands.add_parser("chat", help="chat in this terminal")
     tailing = commands.add_parser("tail", help="print a session's log as it grows")
     tailing.add_argument("session")
     for one in (chatting, tailing):
         one.add_argument("url", nargs="?", default=WHERE, metavar="URL", help=f"a node's address ({WHERE})")
-        one.add_argument("--user", default=os.environ.get("USER", "me"), help="your name, in guest mode")
+        one.add_argument(
+            "--user", default=os.environ.get("USER", "me"), help="your name, in guest mode (else: CHAT_TOKEN)"
+        )
     chatting.add_argument("--session", help="go on with this session")
     return parser
 
@@ -72,6 +86,11 @@ def _command(options: dict[str, Any]) -> int:
         case "check":
             logging.disable(logging.INFO)
             return _run(check(settings))
+        case "invite":
+            return _run(invite(settings, options["name"], days=options["days"], url=options["url"]))
+        case "revoke":
+            told = {"user": options["key"], "name": options["name"] or "", "token": options["token"]}
+            return _run(revoke(settings, issuer=options["issuer"], **told))
         case "cluster":
             return _run(cluster(settings, _many(options["count"])))
         case _ if options["workers"] > 1:

@@ -4,6 +4,8 @@ A missing or wrong setting is one line that names it, what was seen and what was
 """
 
 import argparse
+import ipaddress
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -51,9 +53,26 @@ class Settings:
     connect_seconds: float = knob(5.0, "how long connecting to the upstream may take")
     first_token_seconds: float = knob(60.0, "how long the upstream may think before its first token")
     next_token_seconds: float = knob(30.0, "how long the upstream may pause between tokens")
-    auth: str = knob("guest", "who may come in: guest")
+    auth: Literal["guest", "jwt"] = knob("guest", "who may come in: guest, or who has signed in: jwt")
     allow_guests: bool = knob(False, "let guests in from elsewhere than this machine")
     allowed_origins: tuple[str, ...] = knob((), "comma-separated origins of pages that may connect")
+    trusted_proxies: tuple[str, ...] = knob((), "comma-separated addresses or networks whose X-Forwarded-* count")
+    jwt_secrets: tuple[str, ...] = knob((), "comma-separated secrets of tokens with HS256, HS384 or HS512", secret=True)
+    jwks_url: str | None = knob(None, "URL or file of the key set of tokens with RS, PS, ES or EdDSA")
+    jwt_issuer: str | None = knob(None, "the issuer that tokens must name")
+    jwt_audience: tuple[str, ...] = knob((), "the audience that tokens must name; comma-separated: one of these")
+    jwt_leeway: float = knob(0.0, "seconds by which the clocks of issuer and node may differ")
+    sign_in_days: float = knob(30.0, "how long somebody who was invited stays signed in")
+    limits: Literal["on", "off"] = knob("on", "whether the following bounds hold")
+    max_sockets: int = knob(20_000, "how many sockets this node takes")
+    max_sockets_per_user: int = knob(10, "how many sockets of a user all nodes take together")
+    max_runs_per_user: int = knob(3, "how many answers of a user may be under way")
+    rate_turns: float = knob(120.0, "how many turns a user may say in a minute")
+    rate_frames: float = knob(3000.0, "how many frames and requests a user may send in a minute")
+    rate_bytes: float = knob(16_777_216.0, "how many bytes a user may send in a minute")
+    rate_connects: float = knob(120.0, "how often a user may connect in a minute")
+    rate_tokens: int = knob(0, "how many tokens a user may use in a day (UTC)")
+    rate_address: float = knob(20.0, "how many times as much an address may do as a user")
     lease_seconds: float = knob(6.0, "how long a silent producer keeps the right to its run")
     flush_ms: int = knob(40, "how long text is gathered before it is sent on")
     drain_seconds: float = knob(20.0, "how long a stopping node goes on with its answers")
@@ -148,12 +167,16 @@ def _check(settings: Settings) -> None:
     for origin in settings.allowed_origins:
         if not re.fullmatch(r"https?://[^/?#]+", origin):
             raise SettingError(f"ALLOWED_ORIGINS has {origin!r}; expected an origin such as https://chat.example")
-    if settings.auth != "guest":
-        raise SettingError(f"AUTH is {settings.auth!r}; this version knows: guest")
-    if not settings.allow_guests and not loopback(settings.host):
+    for proxy in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            expected = "expected an address or a network such as 10.0.0.0/8"
+            raise SettingError(f"TRUSTED_PROXIES has {proxy!r}; {expected}") from None
+    if settings.auth == "guest" and not settings.allow_guests and not loopback(settings.host):
         raise SettingError(
             f"HOST is {settings.host!r}, and AUTH is guest: without a login it serves this machine only. "
-            "Set HOST=127.0.0.1, or ALLOW_GUESTS=1 on a network that you trust"
+            "Set HOST=127.0.0.1, or AUTH=jwt, or ALLOW_GUESTS=1 on a network that you trust"
         )
     if not 1 <= settings.port <= 65535:
         raise SettingError(f"PORT is {settings.port}; expected 1 to 65535")
@@ -162,9 +185,15 @@ def _check(settings: Settings) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", settings.node):
         raise SettingError(f"NODE is {settings.node!r}; expected 1 to 64 of A-Z a-z 0-9 _ . -")
     for name in ("run_seconds", "connect_seconds", "first_token_seconds", "next_token_seconds", "lease_seconds",
-                 "history_turns", "history_days", "window_turns"):  # fmt: skip
+                 "history_turns", "history_days", "window_turns", "sign_in_days"):  # fmt: skip
         if not getattr(settings, name) > 0:
             raise SettingError(f"{name.upper()} is {getattr(settings, name)}; expected more than 0")
+    for name in ("jwt_leeway", "max_sockets", "max_sockets_per_user", "max_runs_per_user", "rate_turns", "rate_frames",
+                 "rate_bytes", "rate_connects", "rate_tokens", "rate_address"):  # fmt: skip
+        if not 0 <= getattr(settings, name) < math.inf:
+            raise SettingError(f"{name.upper()} is {getattr(settings, name)}; expected 0 or more")
+    if urlsplit(settings.jwks_url or "").scheme not in ("http", "https", "file", ""):
+        raise SettingError(f"JWKS_URL is {settings.jwks_url!r}; expected https://HOST/PATH, or a file")
     if not 0 <= settings.flush_ms <= 10_000:
         raise SettingError(f"FLUSH_MS is {settings.flush_ms}; expected 0 to 10000")
     if settings.log_level not in ("debug", "info", "warning", "error"):

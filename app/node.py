@@ -6,25 +6,29 @@ Two of these in one process on one Redis are a cluster of two.
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from app.agent.llm import Model
 from app.agent.rescue import Rescue
 from app.agent.run import Pace
-from app.agent.runner import Runner
+from app.agent.runner import Over, Runner
 from app.config import Settings
 from app.core.commands import Say
 from app.core.errors import BadFrame, StateUnavailable
 from app.core.model import Session
 from app.core.protocol import HEARTBEAT_MS
 from app.live.hub import Hub
+from app.state.audit import Audit
 from app.state.bounds import Bounds
 from app.state.bus import Bus
 from app.state.connect import Pipe, connector
+from app.state.credentials import Credentials
 from app.state.keys import BELL, node_channel
 from app.state.outcomes import Said
+from app.state.pulse import Pulse
+from app.state.rates import Rates
 from app.state.runs import Runs
 from app.state.script import Scripts
 from app.state.sessions import Sessions
@@ -58,6 +62,10 @@ class Node:
         self.sessions = Sessions(scripts, incarnation=self.incarnation, name=settings.node, bounds=bounds)
         self.runs = Runs(scripts, incarnation=self.incarnation, name=settings.node, bounds=bounds)
         self.users = Users(scripts, session_s=session_s)
+        self.pulse = Pulse(scripts, self.incarnation)
+        self.rates = Rates(scripts, self.pulse, self.incarnation)
+        self.credentials = Credentials(scripts)
+        self.audit = Audit(scripts, self.incarnation, node=settings.node)
         self.hub = Hub(self.sessions)
         own = node_channel(self.incarnation)
         self.bus = Bus(connect, own, heard=self._heard, missed=self.hub.missed)
@@ -83,7 +91,7 @@ class Node:
                 await self.bus.subscribe(BELL)
         except TimeoutError as error:
             raise StateUnavailable(f"no Redis answers at REDIS_URL within {START_SECONDS:.0f} s") from error
-        await self.sessions.ping()
+        await self.pulse.beat(whole=True)
 
     async def say(self, session: Session, say: Say) -> Said:
         """Accept a turn; its answer is produced here.
@@ -110,6 +118,8 @@ class Node:
         """Remove a session for good, and take it out of its user's list."""
         await self.sessions.delete(session)
         await self.users.changed(session, "gone")
+        self.in_passing(self.rates.ended(session, self.pulse.now))
+        self.in_passing(self.audit.record("deleted", session.user, session=session.id))
 
     async def compare(self) -> None:
         """Compare every room with its log, once a heartbeat, until cancelled."""
@@ -157,18 +167,27 @@ class Node:
             self.runner.look(run)
 
     def _tell(self, session: Session, how: str) -> None:
-        """Tell the user's lists in passing: they are hints, and the heads stay the truth."""
+        """Tell the user's lists: they are hints, and the heads stay the truth."""
+        self.in_passing(self.users.changed(session, how))
 
-        async def tell() -> None:
+    def in_passing(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done on the side that nobody waits for, and that nothing hangs on."""
+
+        async def done() -> None:
             try:
-                await self.users.changed(session, how)
+                await work
             except StateUnavailable:
-                log.info("a list of sessions could not be told")
+                log.info("something on the side could not be done: Redis does not answer")
 
-        self._tasks.create_task(tell())
+        self._tasks.create_task(done())
 
-    def _ended(self, session: Session) -> None:
-        self._tell(session, "changed")
+    def _ended(self, over: Over) -> None:
+        self._tell(over.session, "changed")
+        if not over.at:
+            return
+        self.in_passing(self.rates.spend(over.session.user, over.tokens))
+        if not over.goes_on:
+            self.in_passing(self.rates.ended(over.session, over.at))
 
 
 @asynccontextmanager
@@ -181,7 +200,10 @@ async def running(settings: Settings, model: Model, *, trial: bool = False) -> A
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         node = Node(settings, model, group, trial=trial)
-        loops = [group.create_task(loop()) for loop in (node.pipe.run, node.bus.run, node.compare, node.rescue.run)]
+        loops = [
+            group.create_task(loop())
+            for loop in (node.pipe.run, node.bus.run, node.compare, node.rescue.run, node.pulse.run)
+        ]
         try:
             await node.reach()
             yield node

@@ -147,19 +147,21 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Run one node on a free port of this machine; `trial`: it says that its model is for trying out only."""
     port = free_port()
-    values = {"REDIS_URL": redis_url, "OPENAI_API_KEY": "none", "PORT": str(port), "NODE": name}
+    values = {"REDIS_URL": redis_url, "OPENAI_API_KEY": "none", "PORT": str(port), "NODE": name, "LIMITS": "off"}
     read = config.read(values | {"DRAIN_SECONDS": "0.01"} | {key.upper(): str(v) for key, v in settings.items()}, {})
     listener = listen(read)
     async with running(read, model, trial=bool(trial)) as node:
         site = Site(node)
         uvicorn_server: uvicorn.Server = server(site.app)
         task = asyncio.create_task(uvicorn_server.serve([listener]))
+        guarding = asyncio.create_task(site.guard())
         await until(lambda: uvicorn_server.started)
         try:
             yield Served(node, site, read.port)
         finally:
             uvicorn_server.should_exit = True
             uvicorn_server.force_exit = True
+            guarding.cancel()
             await task
             listener.close()
 

@@ -35,7 +35,7 @@ def test_a_flag_wins_over_the_environment() -> None:
         settings.port, settings.node, settings.allow_guests, settings.nodes,
     ) == (9001, "b", True, ("http://x:1", "http://y:2"))  # fmt: skip
     names = {field.name for field in dataclasses.fields(Settings)}
-    assert names - set(options) == config.SECRETS == {"openai_api_key"}
+    assert names - set(options) == config.SECRETS == {"openai_api_key", "jwt_secrets"}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_flag_wins_over_the_environment() -> None:
         ({"PORT": "70000"}, "PORT is 70000; expected 1 to 65535"),
         ({"NODE": "a b"}, "NODE is 'a b'; expected"),
         ({"NODES": "x:1"}, "NODES has 'x:1'; expected http"),
-        ({"AUTH": "none"}, "AUTH is 'none'; this version knows: guest"),
+        ({"AUTH": "none"}, "AUTH is 'none'; expected guest or jwt"),
         ({"HOST": "0.0.0.0"}, "HOST is '0.0.0.0', and AUTH is guest: without a login it serves this machine only"),
         ({"ALLOW_GUESTS": "maybe"}, "ALLOW_GUESTS is 'maybe'; expected 1 or 0"),
         ({"ALLOWED_ORIGINS": "chat.example"}, "ALLOWED_ORIGINS has 'chat.example'; expected an origin"),

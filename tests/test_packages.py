@@ -1,6 +1,7 @@
 """The eight packages of the project are declared, and used for what they are for."""
 
 import ast
+import re
 import sys
 import tomllib
 
@@ -16,6 +17,7 @@ USED = {
     "pytest": "tests/conftest.py",
     "httpx": "tests/contract/test_http.py",
 }
+IMPORTED_AS = {"PyJWT": "jwt"}
 
 
 def test_each_is_declared_and_used() -> None:
@@ -37,7 +39,8 @@ def test_what_is_imported_is_declared() -> None:
     """Nothing is used that a fresh environment would lack."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = [*project["dependencies"], *project["optional-dependencies"]["local"]]
-    declared = {requirement.split(">")[0].split("=")[0].replace("-", "_") for requirement in requirements}
+    called = {re.split("[>=[]", requirement)[0].replace("-", "_") for requirement in requirements}
+    declared = {IMPORTED_AS.get(name, name) for name in called}
     for path in (ROOT / "app").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -57,7 +57,7 @@ def test_each_command_of_the_command_line_exists() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "app", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert {"serve", "check", "chat", "cluster"} == words
+    assert {"serve", "check", "chat", "cluster", "invite", "revoke"} == words
     assert [word for word in words if word not in shown.stdout] == []
 
 

@@ -48,7 +48,8 @@ class Run:
     """A run that this node carries, for as long as it does. Owned by the runner."""
 
     def __init__(self, carry: Carry, runs: Runs, model: Model, node: str, pace: Pace, beat: Beat) -> None:
-        self.state = ""  # of the end that it has written
+        self.state = ""  # of the end that it has written,
+        self.ended_at = 0  # and its ms
         self.over = asyncio.Event()
         self.takeover = model.abilities(carry.request.model).takeover
         self.carry = carry
@@ -73,6 +74,12 @@ class Run:
     def lease_age_s(self) -> float:
         """Seconds since its lease was renewed."""
         return time.monotonic() - self._writing.renewed_at
+
+    @property
+    def tokens(self) -> int:
+        """What it has used, as the model says; else a token for every four bytes of the answer."""
+        used = (self._usage or {}).get("total_tokens")
+        return used if isinstance(used, int) else self._answer.length // 4
 
     def look(self) -> None:
         """Ask Redis now whether the run is to stop."""
@@ -238,9 +245,9 @@ class Run:
             id=run, role="assistant", text=answer.text, run=run, state=None if state == "done" else state, code=code,
             model=self.carry.request.model, usage=self._usage, timing=timing,
         )  # fmt: skip
-        following = await self._writing.end([*last, entries.encode(end)], turn)
-        self.state = state
-        return following
+        ended = await self._writing.end([*last, entries.encode(end)], turn)
+        self.state, self.ended_at = state, ended.at.ms
+        return ended.carry
 
     def _timing(self) -> dict[str, int]:
         """Milliseconds from this node's taking the run: to its first text, if any, and to its end."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from app.agent.beat import Beat
@@ -24,6 +25,20 @@ REMEMBERED: Final = 4096
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A run is no longer carried here.
+
+    `at` is the ms of its end, or 0 if it has not ended; `tokens` is what it used; `goes_on`: the session's next run has
+    begun.
+    """
+
+    session: Session
+    at: int
+    tokens: int
+    goes_on: bool
+
+
 class Runner:
     """The runs that this node carries. Its tasks belong to the task group that `node` gives it."""
 
@@ -35,7 +50,7 @@ class Runner:
         *,
         node: str,
         pace: Pace,
-        ended: Callable[[Session], None],
+        ended: Callable[[Over], None],
     ) -> None:
         self.ended: Counter[str] = Counter()  # runs that were ended here, by their state
         self._runs = runs
@@ -127,4 +142,4 @@ class Runner:
         if run.state:
             self.ended[run.state] += 1
         self.carry(following)
-        self._tell_ended(writer.session)
+        self._tell_ended(Over(writer.session, run.ended_at, run.tokens, goes_on=following is not None))

@@ -85,16 +85,16 @@ class Writing:
                 case _:
                     raise FencedOut
 
-    async def end(self, added: list[bytes], turn: Turn) -> Carry | None:
-        """End the run with encoded entries, the last of which is `end`; return the session's next run.
+    async def end(self, added: list[bytes], turn: Turn) -> Ended:
+        """End the run with encoded entries, the last of which is `end`.
 
         Raises:
             FencedOut, StateUnavailable
         """
         while True:
             match await self._certainly(partial(self._runs.end, self.writer, self.count, added, turn)):
-                case Ended(carry=carry):
-                    return carry
+                case Ended() as ended:
+                    return ended
                 case Lost(count=count):
                     added = added if await self._restored(count) else [*self._anew(self.attempt), added[-1]]
                 case _:

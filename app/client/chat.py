@@ -19,6 +19,7 @@ from typing import Any, Final
 from app.client.link import Link, LinkLost
 from app.client.says import Says, repeats
 from app.client.session import Said, Session
+from app.client.who import Token, Who
 from app.core.errors import ChatError
 from app.core.model import Cursor
 from app.core.protocol import Codec, Frame
@@ -29,14 +30,13 @@ AGAIN: Final = ("now", "later", "resync")
 class Chat:
     """The client. Made by `connect`, which owns its connection."""
 
-    def __init__(self, urls: Sequence[str], *, user: str | None, codec: Codec, cookie: str | None) -> None:
+    def __init__(self, urls: Sequence[str], who: Who, codec: Codec) -> None:
         self.sessions: dict[str, Session] = {}
         self.listed: dict[str, Frame] = {}  # sessions that changed since `watch`
         self.welcome: Frame = {}
         self.connections = 0  # how often a connection was made
         self.differs = 0  # answers whose text was not the log's: must stay 0
-        headers = ({"X-User-Id": user} if user is not None else {}) | ({"Cookie": cookie} if cookie else {})
-        self._link = Link(urls, headers, codec, welcomed=self._welcomed, heard=self._heard)
+        self._link = Link(urls, who, codec, welcomed=self._welcomed, heard=self._heard)
         self._says = Says()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching = False
@@ -136,6 +136,10 @@ class Chat:
     async def delete(self, session: str) -> None:
         """Remove a session, for good."""
         await self._certainly({"type": "delete", "session": session})
+
+    async def renew(self, token: str) -> None:
+        """Show a new token of the same user, before the old one is over; raises ChatError if it does not count."""
+        await self._link.ask({"type": "hello", "token": token})
 
     async def ping(self) -> None:
         """Ask whether the server is there."""
@@ -262,17 +266,16 @@ def _open(state: Session) -> Frame:
 
 @asynccontextmanager
 async def connect(
-    urls: str | Sequence[str],
-    *,
-    user: str | None = None,
-    codec: Codec | str = Codec.MSGPACK,
-    cookie: str | None = None,
-) -> AsyncIterator[Chat]:
+    urls: str | Sequence[str], *, user: str | None = None, codec: Codec | str = Codec.MSGPACK,
+    cookie: str | None = None, token: Token | None = None,
+) -> AsyncIterator[Chat]:  # fmt: skip
     """Connect to any of `urls`, and stay connected.
 
-    `user` names a program in guest mode. Raises `Refused` where the server wants no such client.
+    `user` names a program in guest mode; `token` is a JSON Web Token, or gives one for each connection that is made, so
+    that one which has expired is followed by another. Raises `Refused` where the server wants no such client.
     """
-    chat = Chat([urls] if isinstance(urls, str) else urls, user=user, codec=Codec(codec), cookie=cookie)
+    who = Who(user, cookie, token)
+    chat = Chat([urls] if isinstance(urls, str) else urls, who, Codec(codec))
     body = asyncio.current_task()
     running = asyncio.create_task(chat.run())
     refused: list[BaseException] = []

@@ -18,8 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Subprotocol
 
+from app.client.who import Who
 from app.core.errors import ChatError, Retry
-from app.core.protocol import FRAME_BYTES, HEARTBEAT_MS, Codec, Frame, encode, returns
+from app.core.protocol import FRAME_BYTES, HEARTBEAT_MS, Close, Codec, Frame, encode, returns
 
 SILENCE_SECONDS: Final = HEARTBEAT_MS / 1000 + 10
 OPEN_SECONDS: Final = 5.0
@@ -43,7 +44,7 @@ class Link:
     def __init__(
         self,
         urls: Sequence[str],
-        headers: dict[str, str],
+        who: Who,
         codec: Codec,
         *,
         welcomed: Callable[[], list[Frame]],
@@ -52,7 +53,7 @@ class Link:
         self.moves = 0  # how often a node sent us to another, and we went
         self._urls = list(urls)
         self._next = random.randrange(len(self._urls))
-        self._headers = headers
+        self._who = who
         self._codec = codec
         self._welcomed = welcomed
         self._heard = heard
@@ -128,7 +129,7 @@ class Link:
                 failures += 1
             except ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else None
-                if not returns(code):
+                if not returns(code) or (code == Close.SIGN_IN and not self._who.renews):
                     raise Refused(f"closed with {code}") from closed
                 failures = 0 if self._greeted else failures + 1
             finally:
@@ -146,7 +147,7 @@ class Link:
         self._next += 1
         try:
             return await connect(
-                url, subprotocols=[Subprotocol(self._codec)], additional_headers=self._headers, compression=None,
+                url, subprotocols=[Subprotocol(self._codec)], additional_headers=self._who.headers(), compression=None,
                 max_size=FRAME_BYTES, open_timeout=OPEN_SECONDS, close_timeout=1, proxy=None,
             )  # fmt: skip
         except (InvalidHandshake, InvalidURI) as error:
@@ -214,7 +215,7 @@ class Link:
 
     async def _take(self, frame: Frame) -> None:
         reply = self._asked.get(frame.get("ref", ""))
-        if reply is not None and not reply.done() and frame["type"] in ("ok", "error"):
+        if reply is not None and not reply.done() and frame["type"] in ("ok", "error", "welcome"):
             reply.set_result(frame)
         try:
             await self._heard(frame)

@@ -107,7 +107,8 @@ async def _connected(url: str, user: str) -> AsyncIterator[Chat]:
     """
     if not NAME.match(user):
         raise BadFrame(f"{user!r} cannot be a name: 1 to 128 visible ASCII characters, no blanks; give --user NAME")
-    async with connect(_socket(url), user=user) as link:
+    token = os.environ.get("CHAT_TOKEN")  # an environment is this user's alone, a command line is everybody's
+    async with connect(_socket(url), user=None if token else user, token=token) as link:
         try:
             async with asyncio.timeout(FIRST_SECONDS):
                 while not link.welcome:  # noqa: ASYNC110 - a chat tells of connections only when asked

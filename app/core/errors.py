@@ -8,12 +8,16 @@
     │   ├── TooLong           too_long          a text or a context over its bound
     │   ├── UnknownCommand    unknown_command
     │   ├── Unauthorized      unauthorized      nobody is signed in here
+    │   │   ├── Expired                         somebody was, until then
+    │   │   └── Revoked                         somebody was, until an operator signed them out
     │   ├── Forbidden         forbidden
     │   ├── NotFound          not_found         a run, turn or session that isn't there
     │   ├── IdReused          id_reused         the same message id with other content
     │   ├── Busy              busy              a run is under way, and the caller said `reject`
     │   ├── QueueFull         queue_full
-    │   └── RateLimited       rate_limited      too many of something; `after_ms` says how long
+    │   ├── RateLimited       rate_limited      too many of something; `after_ms` says how long
+    │   │   └── TooMany                         at the same time
+    │   └── QuotaExceeded     quota_exceeded    a day's share is used up
     └── Unavailable           ours, or a dependency's, for now
         ├── StateUnavailable  unavailable       Redis did not answer
         ├── ModelUnavailable  model_unavailable the upstream failed or broke off
@@ -92,6 +96,14 @@ class Unauthorized(ClientError):
     status = 401
 
 
+class Expired(Unauthorized):
+    """Who was signed in here is so no more: their time is over."""
+
+
+class Revoked(Unauthorized):
+    """Who was signed in here is so no more: an operator said so."""
+
+
 class Forbidden(ClientError):
     """Known or not, this caller may not."""
 
@@ -133,6 +145,18 @@ class RateLimited(ClientError):
     """Too many of something."""
 
     code = "rate_limited"
+    retry: Retry = "later"
+    status = 429
+
+
+class TooMany(RateLimited):
+    """Too many of something at the same time, rather than too often."""
+
+
+class QuotaExceeded(ClientError):
+    """A day's share of something is used up."""
+
+    code = "quota_exceeded"
     retry: Retry = "later"
     status = 429
 
@@ -182,6 +206,6 @@ BY_CODE: Final[dict[str, type[ChatError]]] = {
     kind.code: kind
     for kind in (
         BadFrame, BadCursor, TooBig, TooLong, UnknownCommand, Unauthorized, Forbidden, NotFound, IdReused, Busy,
-        QueueFull, RateLimited, Unavailable, ModelUnavailable, ModelTimeout, ContentRefused, Internal,
+        QueueFull, RateLimited, QuotaExceeded, Unavailable, ModelUnavailable, ModelTimeout, ContentRefused, Internal,
     )
 }  # fmt: skip

@@ -9,8 +9,8 @@ codec cannot say.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Final
 
 import msgpack
@@ -30,6 +30,12 @@ BATCH_BYTES: Final = 256 * 1024
 SNAPSHOT_BYTES: Final = 512 * 1024
 HEARTBEAT_MS: Final = 25_000
 DEPTH: Final = 32
+FRAMES: Final = 1000  # of one message
+VALUES: Final = 8192  # of one frame, at one depth
+FEW: Final = 16  # fields
+TEXT: Final = {str}
+EXTENSION: Final = object()
+KINDS: Final = {str, int, float, bool, type(None), list, dict}
 ESCAPED: Final = bytes(range(0x20)) + b'"\\'
 
 NOT_DECODED: Final = (ValueError, RecursionError, msgspec.MsgspecError, msgpack.exceptions.UnpackException)
@@ -51,9 +57,12 @@ class Close:
     BROKEN = 1011
     SIGN_IN = 4001
     NO_HELLO = 4002
+    TOO_MANY = 4003
     TOO_SLOW = 4008
+    TOO_OFTEN = 4029
     NOT_YOU = 4500
     NOT_OURS = 4501
+    MAY_NOT = 4507
 
 
 def returns(code: int | None) -> bool:
@@ -66,7 +75,7 @@ def decode(message: bytes | str, codec: Codec) -> list[Any]:
 
     Raises:
         TooBig: over 64 KiB.
-        BadFrame: not of this codec, or an empty array.
+        BadFrame: not of this codec, an empty array, or one of more than `FRAMES`.
     """
     size = len(message) if isinstance(message, bytes) else len(message.encode("utf-8", "surrogatepass"))
     if size > MESSAGE_BYTES:
@@ -75,12 +84,17 @@ def decode(message: bytes | str, codec: Codec) -> list[Any]:
         kind = "binary" if isinstance(message, bytes) else "text"
         raise BadFrame(f"a {kind} message; {codec.value} was agreed on")
     try:
-        value = msgpack.unpackb(message) if codec is Codec.MSGPACK else msgspec.json.decode(message)
+        if codec is Codec.MSGPACK:
+            value = msgpack.unpackb(message, ext_hook=_extension, max_array_len=VALUES, max_map_len=VALUES)
+        else:
+            value = msgspec.json.decode(message)
     except NOT_DECODED as error:
         raise not_decoded(codec.value.removeprefix("chat.v1."), error) from error
     frames = value if isinstance(value, list) else [value]
     if not frames:
         raise BadFrame("an empty array; expected a frame or an array of frames")
+    if len(frames) > FRAMES:
+        raise BadFrame(f"an array of {len(frames)} frames; at most {FRAMES} are taken at a time")
     return frames
 
 
@@ -99,7 +113,8 @@ def check(frame: Any) -> None:
     """
     if not isinstance(frame, dict):
         raise BadFrame(f"a frame is a map with a 'type', not {kind_of(frame)}")
-    _check(frame, DEPTH)
+    if not _plain(frame):
+        _check(frame)
 
 
 def encode(frame: Frame, codec: Codec) -> bytes | str:
@@ -163,29 +178,45 @@ def replying(ref: Any, session: str | None = None) -> Frame:
     return ({"ref": ref} if isinstance(ref, str) else {}) | ({"session": session} if session is not None else {})
 
 
-def _check(value: Any, depth: int) -> None:
-    """Refuse what the other codec could not say: deep nesting, bytes, extension types, NaN and infinities."""
-    if depth == 0:
-        raise BadFrame(f"nested deeper than {DEPTH}")
-    match value:
-        case Mapping():
-            for key, item in value.items():
-                if not isinstance(key, str):
-                    raise BadFrame(f"a key is text, not {kind_of(key)}")
-                _check(item, depth - 1)
-        case str() | None:
+def _extension(code: int, data: bytes) -> object:
+    """Stand for a value of an extension type, without making one: `_check` refuses it."""
+    return EXTENSION
+
+
+def _plain(frame: dict[Any, Any]) -> bool:
+    """Say of most frames, for little, that nothing in them can be wrong: few fields, and all of them text."""
+    return len(frame) <= FEW and TEXT.issuperset(map(type, frame)) and TEXT.issuperset(map(type, frame.values()))
+
+
+def _check(value: Any) -> None:
+    """Refuse what the other codec could not say: deep nesting, bytes, extension types, NaN and infinities.
+
+    Level by level, and by kinds: what a stranger sends may be one of many thousand values, and none costs a call.
+    """
+    level: list[Any] = [value]
+    for _ in range(DEPTH):
+        if not level:
             return
-        case int():
-            if not -(2**63) <= value < 2**64:
+        kinds = set(map(type, level))
+        if strange := kinds - KINDS:
+            seen = next(one for one in level if type(one) in strange)
+            raise BadFrame(f"expected text, number, boolean, null, array or map, not {kind_of(seen)}")
+        if int in kinds:
+            numbers = [one for one in level if type(one) is int]
+            if min(numbers) < -(2**63) or max(numbers) >= 2**64:
                 raise BadFrame("a whole number fits in 64 bits")
-        case float():
-            if not math.isfinite(value):
-                raise BadFrame(f"a number is finite, not {value}")
-        case Sequence() if not isinstance(value, bytes | tuple):
-            for item in value:
-                _check(item, depth - 1)
-        case _:
-            raise BadFrame(f"expected text, number, boolean, null, array or map, not {kind_of(value)}")
+        if float in kinds and not all(map(math.isfinite, [one for one in level if type(one) is float])):
+            raise BadFrame("a number is finite, not NaN or infinite")
+        maps = [one for one in level if type(one) is dict] if dict in kinds else []
+        if set(map(type, chain.from_iterable(maps))) - {str}:
+            seen = next(key for key in chain.from_iterable(maps) if type(key) is not str)
+            raise BadFrame(f"a key is text, not {kind_of(seen)}")
+        lists = [one for one in level if type(one) is list] if list in kinds else []
+        if (count := sum(map(len, lists)) + sum(map(len, maps))) > VALUES:
+            raise BadFrame(f"{count} values at one depth; at most {VALUES} are taken")
+        level = [*chain.from_iterable(lists), *chain.from_iterable(map(dict.values, maps))]
+    if level:
+        raise BadFrame(f"nested deeper than {DEPTH}")
 
 
 def kind_of(value: Any) -> str:

@@ -1,4 +1,9 @@
-"""What operators ask of a node, on a port of its own (`ADMIN_PORT`): its metrics, and to drain."""
+"""What operators ask of a node, on a port of its own (`ADMIN_PORT`): its metrics, and to drain.
+
+Pages have no business here, whatever they are: a request with an `Origin`, or for a name that is not an address, which
+somebody could have rebound to this one (DNS rebinding), is refused. From this machine no login is needed. From
+elsewhere it takes an operator's token with `AUTH=jwt`; in guest mode whoever reaches the port operates.
+"""
 
 import asyncio
 
@@ -7,13 +12,45 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.core.errors import ChatError, Forbidden
 from app.edge.app import HANDLERS, Site
+from app.edge.bodies import problem
 from app.edge.metrics import Metrics
+from app.edge.origins import HERE, is_address
 from app.node import Node
 
 
-def admin(node: Node, site: Site, metrics: Metrics, told: asyncio.Event) -> Starlette:
+class OperatorsOnly:
+    """Refuse whoever is none."""
+
+    def __init__(self, app: ASGIApp, site: Site, *, guests: bool) -> None:
+        self._app = app
+        self._site = site
+        self._guests = guests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        try:
+            await self._check(scope, receive)
+        except ChatError as error:
+            await problem(error)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _check(self, scope: Scope, receive: Receive) -> None:
+        request, access = Request(scope, receive), self._site.access
+        if "origin" in request.headers or not is_address(host := request.headers.get("host", "")):
+            raise Forbidden(
+                f"this port is not for pages; expected no Origin, and an address as Host, not {host[:80]!r}"
+            )
+        visitor = access.origins.visitor(scope)
+        if visitor.address != HERE and not self._guests:
+            access.authorise(await access.auth.identify(visitor), "operate")
+
+
+def admin(node: Node, site: Site, metrics: Metrics, told: asyncio.Event) -> ASGIApp:
     """Make the application; `told` is set by a drain that is asked for."""
 
     async def measured(request: Request) -> Response:
@@ -22,9 +59,12 @@ def admin(node: Node, site: Site, metrics: Metrics, told: asyncio.Event) -> Star
 
     async def drain(request: Request) -> Response:
         """`POST /drain`: as SIGTERM does; the process ends when the drain does. Asked again, it only tells."""
-        told.set()
+        if not told.is_set():
+            told.set()
+            await node.audit.record("drained", None)
         left = {"status": "draining", "runs": node.runner.running, "sockets": len(site.connections)}
         return JSONResponse(left, 202)
 
-    routes = [Route("/metrics", measured), Route("/drain", drain, methods=["POST"])]
-    return Starlette(routes=routes, exception_handlers=HANDLERS)
+    served = [Route("/metrics", measured), Route("/drain", drain, methods=["POST"])]
+    app = Starlette(routes=served, exception_handlers=HANDLERS)
+    return OperatorsOnly(app, site, guests=node.settings.auth == "guest")

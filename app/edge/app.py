@@ -3,25 +3,42 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from app.core.errors import BadFrame, ChatError, Forbidden, Internal, NotFound, Unauthorized, Unavailable
-from app.core.protocol import Close, Codec, encode, error_frame
-from app.edge.auth import COOKIE, COOKIE_SECONDS, Guests, new_guest
+from app.core.errors import (
+    BadFrame,
+    ChatError,
+    Forbidden,
+    Internal,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+)
+from app.core.protocol import Codec, encode, error_frame
+from app.edge import openapi
+from app.edge.access import Access, visitor_of
+from app.edge.badge import closing
+from app.edge.bodies import problem
+from app.edge.expiry import Expiry
 from app.edge.heartbeat import Heartbeat
-from app.edge.http import Api, problem
+from app.edge.http import Api
+from app.edge.operators import Operators
+from app.edge.routes import Guarded, Open, routes
+from app.edge.sign_in import SignIn
 from app.edge.websocket import Connection
 from app.node import Node
 
@@ -37,6 +54,7 @@ SAFE: Final = {
     "Cache-Control": "no-cache",
 }
 
+IDS: Final = ("Idempotency-Key", "If-Match", "Last-Event-ID")
 SPREAD_SECONDS: Final = 0.01  # for each client that is sent elsewhere
 MOVE_SECONDS: Final = 1.0  # what moving takes
 
@@ -49,10 +67,10 @@ class Gate:
     Sockets go straight to where they are served: what lies between, each of them would keep as long as it lives.
     """
 
-    def __init__(self, app: ASGIApp, socket: Callable[[WebSocket], Awaitable[None]], guests: Guests) -> None:
+    def __init__(self, app: ASGIApp, socket: Callable[[WebSocket], Awaitable[None]], access: Access) -> None:
         self._app = app
         self._socket = socket
-        self._guests = guests
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -63,7 +81,7 @@ class Gate:
 
     async def _upgrade(self, socket: WebSocket) -> None:
         try:
-            self._guests.admit(socket.headers)
+            self._access.admit(socket.scope)
             if socket.url.path != "/ws":
                 raise NotFound(f"no WebSocket is at {socket.url.path[:80]!r}; it is at /ws")
         except ChatError as error:
@@ -80,7 +98,7 @@ class Gate:
             await send(message)
 
         try:
-            self._guests.admit(Headers(scope=scope))
+            self._access.admit(scope)
         except Forbidden as error:
             await problem(error)(scope, receive, safely)
         else:
@@ -92,20 +110,47 @@ class Site:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._guests = Guests(node.settings)
+        self.access = access = Access(node)
         self.connections: set[Connection] = set()
         self.heartbeat = Heartbeat()
-        self._api = api = Api(node, self._guests)
-        routes = [
-            Route("/", self.page),
-            Route("/chat", api.chat, methods=["POST"]),
-            Route("/api/sessions/{id}/turns", api.turns, methods=["POST"]),
-            Route("/health", api.health),
-            Route("/live", api.live),
-            Route("/ready", api.ready),
-            Mount("/static", StaticFiles(directory=STATIC)),
+        self.expiry = Expiry()
+        self._api = api = Api(node, access)
+        sign_in, operators = SignIn(node, access), Operators(node)
+        self.doors: list[Open | Guarded] = [
+            Open("GET", "/", self.page),
+            Open("GET", "/sign-in", self.sign_in_page),
+            Open("GET", "/openapi.json", self.openapi),
+            Guarded("POST", "/chat", "chat", api.chat, api.whom),
+            Guarded("POST", "/api/sessions/{id}/turns", "chat", api.turns),
+            Open("POST", "/api/sign-in", sign_in.sign_in),
+            Open("DELETE", "/api/sign-in", sign_in.sign_out),
+            Guarded("GET", "/api/me", "chat", sign_in.me),
+            Guarded("POST", "/api/ticket", "chat", sign_in.ticket),
+            Guarded("POST", "/api/revoke", "operate", operators.revoke),
+            Guarded("GET", "/api/audit", "operate", operators.audit),
+            Open("GET", "/health", api.health),
+            Open("GET", "/live", api.live),
+            Open("GET", "/ready", api.ready),
         ]
-        self.app: ASGIApp = Gate(Starlette(routes=routes, exception_handlers=HANDLERS), self.socket, self._guests)
+        served = [*routes(self.doors, access), Mount("/static", StaticFiles(directory=STATIC))]
+        app = CORSMiddleware(
+            Starlette(routes=served, exception_handlers=HANDLERS), allow_origins=sorted(access.origins.allowed),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"], allow_headers=["Authorization", "Content-Type", *IDS],
+            expose_headers=["ETag", "Retry-After"],
+        )  # fmt: skip
+        self.app: ASGIApp = Gate(app, self.socket, access)
+        node.pulse.told = self.sweep
+
+    async def guard(self) -> None:
+        """Close connections whose identity has expired, each within a second, until cancelled."""
+        while True:
+            await asyncio.sleep(1.0)
+            self.expiry.pass_to(round(time.time() * 1000))
+
+    def sweep(self) -> None:
+        """Close connections whose identity was revoked."""
+        for connection in list(self.connections):
+            connection.check()
 
     def send_away(self) -> float:
         """Send every client elsewhere, each at a time of its own; return the seconds after which all should be gone."""
@@ -130,29 +175,13 @@ class Site:
 
     async def socket(self, socket: WebSocket) -> None:
         """`GET /ws`, upgraded."""
-        offered = [Codec(name) for name in socket.scope["subprotocols"] if name in list(Codec)]
-        if not offered:
-            names = " or ".join(Codec)
-            await _deny(socket, BadFrame(f"no known subprotocol offered; expected {names}"))
-            return
-        codec = offered[0]
-        if self._node.draining:
-            draining = Unavailable("this node drains; another one serves you", code="unavailable", after_ms=1000)
-            await _deny(socket, draining)
-            return
         try:
-            user = self._guests.identify(socket.headers)
-        except Forbidden as error:
+            connection = await self._connection(socket)
+        except ChatError as error:
             await _deny(socket, error)
             return
-        except Unauthorized as error:
-            await socket.accept(codec)
-            message = encode(error_frame(error), codec)
-            await socket.send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
-            await socket.close(Close.NOT_YOU)
+        if connection is None:
             return
-        await socket.accept(codec)
-        connection = Connection(socket, codec, self._node, user)
         self.connections.add(connection)
         self.heartbeat.add(connection)
         try:
@@ -160,16 +189,53 @@ class Site:
         finally:
             self.connections.discard(connection)
             self.heartbeat.remove(connection)
+            self.expiry.remove(connection)
+
+    async def _connection(self, socket: WebSocket) -> Connection | None:
+        """Take an upgrade; None where it was taken only to say why not, since a browser cannot see that otherwise.
+
+        Raises:
+            ChatError: it is refused.
+        """
+        codec = next((Codec(name) for name in socket.scope["subprotocols"] if name in list(Codec)), None)
+        if codec is None:
+            raise BadFrame(f"no known subprotocol offered; expected {' or '.join(Codec)}")
+        if self._node.draining:
+            raise Unavailable("this node drains; another one serves you", code="unavailable", after_ms=1000)
+        if 0 < self.access.limits.sockets <= len(self.connections):
+            raise Unavailable("this node has as many sockets as it takes", code="overloaded", after_ms=1000)
+        try:
+            await self.access.limits.knock(visitor_of(socket).address)
+            identity = await self.access.identify(socket)
+        except (RateLimited, Unauthorized) as error:
+            await socket.accept(codec)
+            message = encode(error_frame(error), codec)
+            await socket.send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
+            await socket.close(closing(error))
+            return None
+        await socket.accept(codec)
+        return Connection(socket, codec, self._node, self.access, self.expiry, identity)
 
     async def page(self, request: Request) -> Response:
-        """`GET /`: the chat page. A browser that has no cookie of ours gets one."""
-        response = FileResponse(STATIC / "index.html")
-        if not self._guests.known(request.headers):
-            response.set_cookie(
-                COOKIE, new_guest(), max_age=COOKIE_SECONDS, httponly=True, samesite="lax",
-                secure=request.url.scheme == "https",
-            )  # fmt: skip
-        return response
+        """`GET /`: the chat page. A browser that has no cookie of ours gets one, or is asked to sign in."""
+        response: Response = FileResponse(STATIC / "index.html")
+        try:
+            known = await self.access.auth.greet(visitor_of(request), response)
+        except Unauthorized:
+            known = False
+        except Unavailable:
+            known = True  # its socket finds out
+        return response if known else RedirectResponse("/sign-in", 303)
+
+    async def openapi(self, request: Request) -> Response:
+        """`GET /openapi.json`: these routes, for programs."""
+        return JSONResponse(openapi.document(self.doors))
+
+    async def sign_in_page(self, request: Request) -> Response:
+        """`GET /sign-in`: where invitations lead to."""
+        if self._node.settings.auth == "guest":
+            return RedirectResponse("/", 303)
+        return FileResponse(STATIC / "sign-in.html")
 
 
 async def _deny(socket: WebSocket, error: ChatError) -> None:

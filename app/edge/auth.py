@@ -1,110 +1,169 @@
-"""Who may come in, and who they are, in guest mode.
+"""Who somebody is: what a request, or a `hello`, brings along is turned into an identity here.
 
-Guests need no login, so by default only this machine is served, and everything that a page on another origin, a
-rebound name or a proxy on this host could send is refused, on every route: a Host that is not loopback, any
-forwarding header, any foreign Origin. A page is known by an HttpOnly cookie, a program by `X-User-Id`, each in a
-namespace of its own; `X-User-Id` counts only where there is neither an Origin nor a Sec-Fetch-Site header, since
-those come from browsers. A Bearer header is ignored.
+`AUTH=guest`: a page is known by an HttpOnly cookie, a program by `X-User-Id`, each in a namespace of its own. The name
+counts only where there is neither an Origin nor a Sec-Fetch-Site header, since those come from browsers, and only on
+this machine: with `ALLOW_GUESTS=1`, nobody names themselves. A Bearer header is ignored.
 
-`ALLOW_GUESTS=1` lifts the loopback rules, for a trusted network or behind a proxy. Then only the cookie counts, and
-`X-User-Id` is refused.
+`AUTH=jwt`: a program is known by `Authorization: Bearer`, a page by the cookie that it gets for a token or an
+invitation. Nobody names themselves.
+
+A cookie's name has the prefix `__Host-` where the page came by TLS, and then no other name counts: such a cookie can
+be set by this host alone, over TLS (RFC 6265bis, 4.1.3.2).
 """
 
 import re
 import secrets
 from http.cookies import CookieError, SimpleCookie
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, Protocol
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 
-from app.config import Settings, loopback
-from app.core.errors import Forbidden, Unauthorized
+from app.config import Settings
+from app.core.errors import Expired, Forbidden, Unauthorized
+from app.core.identity import Identity
 from app.core.model import User
+from app.edge.origins import Visitor
+from app.edge.tokens import Tokens
+from app.state.credentials import Credentials
+from app.state.pulse import Pulse
 
-COOKIE: Final = "chat_guest"
-COOKIE_SECONDS: Final = 365 * 86_400
-GUEST: Final = re.compile(r"[A-Za-z0-9_-]{22}\Z")
+GUEST: Final = "chat_guest"
+LOGIN: Final = "chat_login"
+GUEST_SECONDS: Final = 365 * 86_400
+SECRET: Final = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")
 NAME: Final = re.compile(r"[\x21-\x7e]{1,128}\Z")
-FORWARDED: Final = ("forwarded", "x-real-ip", "via")
+BEARER: Final = re.compile(r"bearer +(\S+) *\Z", re.IGNORECASE)
+
+
+class Auth(Protocol):
+    """How people are known."""
+
+    async def identify(self, visitor: Visitor) -> Identity | None:
+        """Say who sends a request; None if it names nobody.
+
+        Raises:
+            Forbidden: it names somebody in a way that does not count here.
+            Expired, Unauthorized: what vouches for them is over, or can be none.
+            Unavailable: that cannot be found out now.
+        """
+
+    def named(self, name: str, visitor: Visitor) -> Identity:
+        """Say who a program is that names itself; raises as `identify`."""
+
+    async def token(self, token: str) -> Identity:
+        """Say for whom a token vouches; raises as `identify`."""
+
+    async def greet(self, visitor: Visitor, response: Response) -> bool:
+        """Give a page its cookie, if it can have one without a word; say whether it is known then."""
 
 
 class Guests:
-    """The rules of guest mode for one node."""
+    """Guest mode."""
 
     def __init__(self, settings: Settings) -> None:
         self._open = settings.allow_guests
-        nodes = map(urlsplit, settings.nodes)
-        self._origins = {*settings.allowed_origins, *(f"{url.scheme}://{url.netloc}" for url in nodes)}
 
-    def admit(self, headers: Headers) -> None:
-        """Let a request in, whoever it is from.
-
-        Raises:
-            Forbidden: it comes from a foreign page, or by a way that guest mode does not serve.
-        """
-        host = headers.get("host", "")
-        if not self._open:
-            if not loopback(_hostname(host)):
-                raise Forbidden(f"Host is {host[:80]!r}; guests are served on this machine only, e.g. at 127.0.0.1")
-            for name in headers:
-                if name in FORWARDED or name.startswith("x-forwarded-"):
-                    raise Forbidden(f"the header {name} says that a proxy sent this; guests are served directly only")
-        for origin in headers.getlist("origin"):
-            if origin not in self._origins and origin not in (f"http://{host}", f"https://{host}"):
-                raise Forbidden(f"pages of {origin[:80]!r} may not connect; ALLOWED_ORIGINS names those that may")
-
-    def identify(self, headers: Headers) -> User | None:
-        """Say who sent a request; None if it names nobody.
-
-        Raises:
-            Forbidden: it names itself in a way that does not count here.
-            Unauthorized: the name or the cookie cannot be one.
-        """
-        if (name := headers.get("x-user-id")) is not None:
-            return self.named(name, headers)
-        cookie = _cookie(headers)
+    async def identify(self, visitor: Visitor) -> Identity | None:
+        """See `Auth`."""
+        if (name := visitor.headers.get("x-user-id")) is not None:
+            return self.named(name, visitor)
+        cookie = cookie_of(visitor, GUEST)
         if cookie is None:
             return None
-        if not GUEST.match(cookie):
-            raise Unauthorized(f"the cookie {COOKIE} is not one of ours; open the page anew")
-        return User.of("guest:cookie", cookie)
+        if not _is_guest(cookie):
+            raise Unauthorized(f"the cookie {GUEST} is not one of ours; open the page anew")
+        return Identity(User.of("guest:cookie", cookie))
 
-    def named(self, name: str, headers: Headers) -> User:
-        """Say which user a program is that names itself.
-
-        Raises:
-            Forbidden, Unauthorized: see `identify`.
-        """
+    def named(self, name: str, visitor: Visitor) -> Identity:
+        """See `Auth`."""
         if self._open:
             raise Forbidden("with ALLOW_GUESTS nobody names themselves; take the cookie from GET /")
-        if "origin" in headers or "sec-fetch-site" in headers:
+        if "origin" in visitor.headers or "sec-fetch-site" in visitor.headers:
             raise Forbidden("a name is for programs; a page is known by its cookie")
         if not NAME.match(name):
             raise Unauthorized("a user's name is 1 to 128 visible ASCII characters")
-        return User.of("guest:name", name)
+        return Identity(User.of("guest:name", name))
 
-    def known(self, headers: Headers) -> bool:
-        """Say whether a page has a cookie that can be kept."""
-        cookie = _cookie(headers)
-        return cookie is not None and bool(GUEST.match(cookie))
+    async def token(self, token: str) -> Identity:
+        """See `Auth`."""
+        raise Unauthorized("tokens do not count here: AUTH is guest")
+
+    async def greet(self, visitor: Visitor, response: Response) -> bool:
+        """See `Auth`."""
+        cookie = cookie_of(visitor, GUEST)
+        if cookie is None or not _is_guest(cookie):
+            set_cookie(response, visitor, GUEST, secrets.token_urlsafe(16), GUEST_SECONDS)
+        return True
 
 
-def new_guest() -> str:
-    """Make a cookie's value: 128 bits that nobody can guess."""
-    return secrets.token_urlsafe(16)
+class Members:
+    """Who has signed in."""
+
+    def __init__(self, settings: Settings, credentials: Credentials, pulse: Pulse) -> None:
+        self._tokens = Tokens(settings)
+        self._credentials = credentials
+        self._pulse = pulse
+
+    async def identify(self, visitor: Visitor) -> Identity | None:
+        """See `Auth`."""
+        headers = visitor.headers
+        if "x-user-id" in headers:
+            raise self._no_names()
+        if (said := headers.get("authorization")) is not None:
+            if not (bearer := BEARER.match(said)):
+                raise Unauthorized("the Authorization header is not Bearer and a token")
+            return await self._tokens.identity(bearer[1])
+        if (secret := cookie_of(visitor, LOGIN)) is None:
+            return None
+        if not SECRET.match(secret):
+            raise Unauthorized(f"the cookie {LOGIN} is not one of ours; sign in again")
+        known = await self._credentials.look("login", secret)
+        if known is None or self._pulse.revoked(known[0]):
+            raise Expired("this sign-in is over; sign in again")
+        return known[0]
+
+    def named(self, name: str, visitor: Visitor) -> Identity:
+        """See `Auth`."""
+        raise self._no_names()
+
+    async def token(self, token: str) -> Identity:
+        """See `Auth`."""
+        return await self._tokens.identity(token)
+
+    async def greet(self, visitor: Visitor, response: Response) -> bool:
+        """See `Auth`."""
+        return await self.identify(visitor) is not None
+
+    def _no_names(self) -> Forbidden:
+        return Forbidden("with AUTH=jwt nobody names themselves; expected Authorization: Bearer, or a cookie")
 
 
-def _hostname(host: str) -> str:
+def cookie_of(visitor: Visitor, name: str) -> str | None:
+    """Read a cookie of ours."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _cookie(headers: Headers) -> str | None:
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        cookies: SimpleCookie = SimpleCookie(visitor.headers.get("cookie", ""))
     except CookieError:
         return None
-    return cookie.value if cookie else None
+    found = cookies.get(_called(visitor, name))
+    return found.value if found else None
+
+
+def set_cookie(response: Response, visitor: Visitor, name: str, value: str, seconds: int) -> None:
+    """Set a cookie of ours; for no seconds, remove it."""
+    response.set_cookie(
+        _called(visitor, name), value, max_age=seconds, path="/", httponly=True, samesite="lax", secure=visitor.secure
+    )
+
+
+def has_token(headers: Headers) -> bool:
+    """Say whether a request brings a token along."""
+    return "authorization" in headers
+
+
+def _called(visitor: Visitor, name: str) -> str:
+    return f"__Host-{name}" if visitor.secure else name
+
+
+def _is_guest(cookie: str) -> bool:
+    return len(cookie) == 22 and bool(SECRET.match(cookie))

@@ -25,7 +25,8 @@ from app.core.errors import ChatError, NotFound
 from app.core.model import Cursor, Session, User
 from app.core.protocol import Frame, batch_frame, error_frame, replying
 from app.edge import frames
-from app.live.follow import Follower, Restart
+from app.edge.follows import Follows
+from app.live.follow import Restart
 from app.node import Node
 from app.state.outcomes import Reset
 
@@ -33,7 +34,11 @@ from app.state.outcomes import Reset
 class Caller(Protocol):
     """A connection, as commands see it."""
 
-    user: User
+    follows: Follows
+
+    @property
+    def user(self) -> User:
+        """Who it is."""
 
     def send(self, frame: Frame) -> None:
         """Queue a frame."""
@@ -41,27 +46,18 @@ class Caller(Protocol):
     async def space(self) -> None:
         """Return when the queue of frames is short."""
 
-    async def enter(self, session: Session) -> Follower:
-        """Follow a session; a follower that was there before is replaced. Not heard before `Follower.begin`."""
-
-    def admit(self, session: Session) -> None:
-        """Hold the number of open sessions to its bound.
-
-        Raises:
-            RateLimited: one more would be too many.
-        """
-
     def reported(self, run: str) -> bool:
         """Note that the client's text of a run differs; say whether it was noted before."""
 
-    def follower(self, session: Session) -> Follower | None:
-        """The follower of a session, if it is open here."""
-
-    def leave(self, session: Session) -> None:
-        """Follow a session no more."""
-
     async def watch(self) -> None:
         """Hear of changes in the list."""
+
+    async def turn(self, session: Session) -> None:
+        """Count a turn.
+
+        Raises:
+            RateLimited, QuotaExceeded, StateUnavailable: it may not be said now.
+        """
 
 
 async def execute(caller: Caller, node: Node, command: Command) -> None:
@@ -81,7 +77,7 @@ async def execute(caller: Caller, node: Node, command: Command) -> None:
         case Open(session=id):
             await _open(caller, Session(user, id), command)
         case CloseSession(session=id):
-            caller.leave(Session(user, id))
+            caller.follows.leave(Session(user, id))
             ok(session=id)
         case Say():
             await _say(caller, node, command)
@@ -122,7 +118,7 @@ async def _hello(caller: Caller, node: Node, hello: Hello) -> None:
 
 async def _open(caller: Caller, session: Session, command: Open) -> None:
     """Follow a session: `ok` with the head, then a batch from the cursor, or a snapshot."""
-    follower = await caller.enter(session)
+    follower = await caller.follows.enter(session)
     follower.turns = command.turns
     try:
         if command.cursor is not None:
@@ -133,31 +129,30 @@ async def _open(caller: Caller, session: Session, command: Open) -> None:
         if isinstance(outcome, Reset):
             restart = await follower.restart(outcome)
             caller.send({"type": "ok"} | replying(command.ref, session.id) | {"at": str(restart.snapshot.at)})
-            restarted(caller, session, restart)
+            _restarted(caller, session, restart)
         else:
             follower.cursor = outcome.batch.at
             caller.send({"type": "ok"} | replying(command.ref, session.id) | {"at": str(outcome.head)})
             caller.send(batch_frame(session.id, outcome.batch))
     except BaseException:
-        caller.leave(session)
+        caller.follows.leave(session)
         raise
     follower.begin()
 
 
-def restarted(caller: Caller, session: Session, restart: Restart) -> None:
-    """Send what begins a session again: why (unless it is new to this client), and the snapshot."""
-    if restart.reset.why:
-        caller.send(frames.reset(session.id, restart.reset))
-    caller.send(frames.snapshot(session.id, restart.snapshot))
+def _restarted(caller: Caller, session: Session, restart: Restart) -> None:
+    for frame in frames.restarted(session, restart):
+        caller.send(frame)
 
 
 async def _say(caller: Caller, node: Node, say: Say) -> None:
     """Speak. The session is open from then on, from just before what was said."""
     session = Session(caller.user, say.session or say.id)
-    caller.admit(session)
+    caller.follows.admit(session)
+    await caller.turn(session)
     said = await node.say(session, say)
-    if caller.follower(session) is None:
-        follower = await caller.enter(session)
+    if caller.follows.follower(session) is None:
+        follower = await caller.follows.enter(session)
         follower.cursor = said.before
         follower.begin()
     reply = {"type": "ok", "session": session.id, "run": said.run, "at": str(said.at), "duplicate": said.duplicate}
@@ -173,12 +168,12 @@ async def _differs(caller: Caller, node: Node, command: Differs) -> None:
         caller.send({"type": "ok"} | replying(command.ref, session.id))
         return
     node.differing += 1
-    follower = await caller.enter(session)
+    follower = await caller.follows.enter(session)
     try:
         restart = await follower.restart(Reset("differs"))
     except BaseException:
-        caller.leave(session)
+        caller.follows.leave(session)
         raise
     caller.send({"type": "ok"} | replying(command.ref, session.id))
-    restarted(caller, session, restart)
+    _restarted(caller, session, restart)
     follower.begin()

@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 
 from app.core import protocol
-from app.core.model import Turn, User
+from app.core.model import Session, Turn, User
 from app.core.protocol import Frame
+from app.live.follow import Restart
 from app.node import Node
-from app.state.outcomes import Listed, Reset, Snapshot
+from app.state.outcomes import Listed, Snapshot
 
 
 def welcome(node: Node, user: User) -> Frame:
@@ -26,7 +27,7 @@ def welcome(node: Node, user: User) -> Frame:
             "sessions": protocol.SESSIONS,
             "queued": protocol.QUEUED,
         },
-        "features": ["trial"] if node.trial else [],
+        "features": [*(["trial"] if node.trial else []), *(["sign_in"] if node.settings.auth == "jwt" else [])],
         "user": user.key,
         "models": list(node.model.names),
     }
@@ -48,9 +49,10 @@ def snapshot(session: str, state: Snapshot) -> Frame:
     return frame
 
 
-def reset(session: str, why: Reset) -> Frame:
-    """Tell that a cursor is not in the log; a snapshot follows."""
-    return {"type": "reset", "session": session, "why": why.why}
+def restarted(session: Session, restart: Restart) -> list[Frame]:
+    """Begin a session again: why (unless it is new to this client), and the snapshot."""
+    why = [{"type": "reset", "session": session.id, "why": restart.reset.why}] if restart.reset.why else []
+    return [*why, snapshot(session.id, restart.snapshot)]
 
 
 def turn(one: Turn) -> dict[str, Any]:

@@ -1,17 +1,14 @@
 """The same thing over HTTP: the origin document's `/chat`, turns, and whether the node is well.
 
-Bodies are JSON and say so; errors are problem details (RFC 9457) with the protocol's codes. Who is asking is
-decided in `edge.app`, before any of this runs.
+Who is asking, and that they may, is decided in `edge.routes`, before any of this runs.
 """
 
 import asyncio
 import secrets
 from contextlib import aclosing
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -27,13 +24,13 @@ from app.core.errors import (
     ModelUnavailable,
     NotFound,
     StateUnavailable,
-    TooBig,
-    Unauthorized,
     Unavailable,
 )
+from app.core.identity import Identity
 from app.core.model import Cursor, Session, Turn, User
-from app.core.protocol import MESSAGE_BYTES, NOT_DECODED, kind_of, not_decoded
-from app.edge.auth import Guests
+from app.core.protocol import kind_of
+from app.edge.access import Access, visitor_of
+from app.edge.bodies import body_of, problem
 from app.live.follow import Restart
 from app.live.tail import tail
 from app.node import Node
@@ -48,53 +45,12 @@ class LetGo(NotFound):
     status = 410
 
 
-def problem(error: ChatError, **more: Any) -> JSONResponse:
-    """Give an error as problem details."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(error.status).phrase,
-        "status": error.status,
-        "detail": error.message,
-        "code": error.code,
-        "retry": error.retry,
-        **more,
-    }
-    headers = {}
-    if error.after_ms is not None:
-        body["after_ms"] = error.after_ms
-        headers["Retry-After"] = str(-(-error.after_ms // 1000))
-    return JSONResponse(body, error.status, headers, "application/problem+json")
-
-
-async def body_of(request: Request) -> dict[str, Any]:
-    """Read a JSON object of at most 64 KiB.
-
-    Raises:
-        BadFrame, TooBig
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise BadFrame(f"the body's Content-Type is {kind[:80]!r}; expected application/json")
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MESSAGE_BYTES:
-            raise TooBig(f"a body of more than {MESSAGE_BYTES} bytes; at most that much is read")
-    try:
-        body = msgspec.json.decode(bytes(data))
-    except NOT_DECODED as error:
-        raise not_decoded("JSON", error) from error
-    if not isinstance(body, dict):
-        raise BadFrame("the body is an object")
-    return body
-
-
 class Api:
     """The HTTP routes of one node."""
 
-    def __init__(self, node: Node, guests: Guests) -> None:
+    def __init__(self, node: Node, access: Access) -> None:
         self._node = node
-        self._guests = guests
+        self._access = access
         self._waiting: set[asyncio.Task[Turn | None]] = set()  # of `/chat`, for its answer
         self._leaving = asyncio.get_running_loop().create_future()
 
@@ -108,16 +64,21 @@ class Api:
         if not self._leaving.done():
             self._leaving.set_result(None)
 
-    def _user(self, request: Request) -> User:
-        user = self._guests.identify(request.headers)
-        if user is None:
-            raise Unauthorized("nobody is signed in here; take the cookie from GET /, or send X-User-Id")
-        return user
+    async def whom(self, request: Request) -> Identity | None:
+        """Say who sends a `/chat`: its body may name them, in guest mode."""
+        request.state.body = body = await body_of(request)
+        if (user_id := body.pop("user_id", None)) is None:
+            return await self._access.identify(request)
+        if not isinstance(user_id, str):
+            raise BadFrame("user_id is text")
+        named = self._access.auth.named(user_id, visitor_of(request))
+        if request.headers.get("x-user-id", user_id) != user_id:
+            raise Forbidden("user_id and X-User-Id name different users")
+        return named
 
-    async def chat(self, request: Request) -> Response:
+    async def chat(self, request: Request, user: User) -> Response:
         """`POST /chat`: say, wait for the end, return the answer. A repeat of a `message_id` returns the same."""
-        body = await body_of(request)
-        user = self._chat_user(request, body.pop("user_id", None))
+        body: dict[str, Any] = request.state.body
         known = {"session_id": "session", "message": "text", "message_id": "id", "context": "context"}
         frame = {known[key]: value for key, value in body.items() if key in known and value is not None}
         for name in ("session_id", "message"):
@@ -127,12 +88,11 @@ class Api:
         frame.setdefault("id", secrets.token_urlsafe(12).replace("-", "m").replace("_", "m"))
         say = _say(frame)
         session = Session(user, str(say.session))
-        said = await self._node.say(session, say)
+        said = await self._said(request, session, say)
         return _chatted(session, said, await self._awaited(session, said.run))
 
-    async def turns(self, request: Request) -> Response:
+    async def turns(self, request: Request, user: User) -> Response:
         """`POST /api/sessions/{id}/turns`: say, and return at once; the answer is followed elsewhere."""
-        user = self._user(request)
         body = {name: value for name, value in (await body_of(request)).items() if value is not None}
         key = request.headers.get("idempotency-key")
         if key is not None and body.setdefault("id", key) != key:
@@ -143,7 +103,7 @@ class Api:
         allowed = {name: body[name] for name in ("id", "text", "model", "context", "when_busy") if name in body}
         say = _say(allowed | {"session": request.path_params["id"]})
         session = Session(user, str(say.session))
-        said = await self._node.say(session, say)
+        said = await self._said(request, session, say)
         answer = {"session": session.id, "run": said.run, "at": str(said.at), "duplicate": said.duplicate}
         return JSONResponse(answer, 202)
 
@@ -172,15 +132,9 @@ class Api:
             return JSONResponse({"status": "redis does not answer"}, 503)
         return JSONResponse({"status": "ready"})
 
-    def _chat_user(self, request: Request, user_id: Any) -> User:
-        if user_id is None:
-            return self._user(request)
-        if not isinstance(user_id, str):
-            raise BadFrame("user_id is text")
-        named = self._guests.named(user_id, request.headers)
-        if request.headers.get("x-user-id", user_id) != user_id:
-            raise Forbidden("user_id and X-User-Id name different users")
-        return named
+    async def _said(self, request: Request, session: Session, say: Say) -> Said:
+        await self._access.limits.turn(session, visitor_of(request).address)
+        return await self._node.say(session, say)
 
     async def _awaited(self, session: Session, run: str) -> Turn | None:
         """Wait for a run's end, as long as it may take and this node stays; return its turn, see `_answer`.

@@ -26,6 +26,7 @@ from app.edge.metrics import Metrics
 from app.edge.socket import Client, Socket
 from app.node import Node
 
+OF_STRANGERS: Final = ("without completing handshake", "Invalid UTF-8 sequence", "Invalid HTTP request received")
 BACKLOG: Final = 2048
 SILENT_MS: Final = 40_000  # the kernel drops a peer that acknowledges nothing for so long
 SEND_BYTES: Final = 64 * 1024  # the kernel keeps at most about twice that for a slow peer; left alone, up to 4 MiB
@@ -101,9 +102,9 @@ def server(app: ASGIApp) -> Server:
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
-    """Drop what uvicorn says of refused upgrades and of bad text: a stranger could fill the log with either."""
+    """Drop what uvicorn says of bad requests, refused upgrades, bad text: a stranger could fill the log with them."""
     message = record.getMessage()
-    return "without completing handshake" not in message and "Invalid UTF-8 sequence" not in message
+    return not any(words in message for words in OF_STRANGERS)
 
 
 async def serve(node: Node, listener: socket.socket, operators: socket.socket | None = None) -> None:
@@ -126,7 +127,8 @@ async def serve(node: Node, listener: socket.socket, operators: socket.socket | 
         servers[server(admin(node, site, metrics, told))] = operators
     async with asyncio.TaskGroup() as tasks:
         serving = [tasks.create_task(one.serve([sock])) for one, sock in servers.items()]
-        beside = [tasks.create_task(work) for work in (site.heartbeat.run(HEARTBEAT_MS / 1000), metrics.watch())]
+        works = (site.heartbeat.run(HEARTBEAT_MS / 1000), site.guard(), metrics.watch())
+        beside = [tasks.create_task(work) for work in works]
         waiting = tasks.create_task(told.wait())
         await asyncio.wait([*serving, waiting], return_when=asyncio.FIRST_COMPLETED)
         await drain(node, site, hurried)

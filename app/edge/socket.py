@@ -1,5 +1,7 @@
 """uvicorn's connections, as this server has them: WebSockets with a way straight to the transport, and not too many.
 
+A request's head has a bound in bytes and in time: nothing is known of its sender yet.
+
 A frame that many clients get is encoded once, header included, and written as it is where the socket takes it.
 Whatever cannot be written at once takes ASGI's way.
 """
@@ -16,6 +18,10 @@ STRAIGHT: Final = "chat.socket"
 PING: Final = b"\x89\x00"
 ASK_SECONDS: Final = 30.0  # after which a client from which nothing came is asked at each heartbeat,
 DROP_SECONDS: Final = 60.0  # and given up
+HEAD_SECONDS: Final = 5.0  # until a request's head is whole
+HEAD_BYTES: Final = 16 * 1024
+LEAVE_SECONDS: Final = 1.0  # for one who was refused to stop sending: a reset would take the answer away
+TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 OWN_FILES: Final = 256  # descriptors that clients leave to this process, or a quarter of what there is
 
 
@@ -25,17 +31,75 @@ class Client(HttpToolsProtocol):
     The kernel gives the lowest descriptor that is free, so a new one's number tells how many there are.
     """
 
+    _head_bytes = _field_bytes = 0  # of the head that is being read: as it came, and what was read of it
+    _late: asyncio.TimerHandle | None = None
+    _refused = False
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or drop it at once."""
         super().connection_made(transport)
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if transport.get_extra_info("socket").fileno() >= most - min(OWN_FILES, most // 4):
             transport.abort()
+        else:
+            self._late = self.loop.call_later(HEAD_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; a head that is not whole by now may be too long."""
+        if self._refused:
+            return
+        super().data_received(data)
+        if self._late is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for a head's end."""
+        super().on_message_begin()
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head, unless that makes it too long."""
+        self._field_bytes += len(name) + len(value)
+        if self._field_bytes > HEAD_BYTES:
+            raise ValueError("the parser ends with this, and what follows is `send_400_response`")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Wait no more."""
+        self._waited()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that cannot be read, or whose head is too long."""
+        if self.transport.is_closing() or self._refused:
+            return
+        if max(self._head_bytes, self._field_bytes) <= HEAD_BYTES:
+            super().send_400_response(msg)
+            return
+        self._refused = True
+        self.transport.write(TOO_LONG)
+        self.transport.write_eof()
+        self._waited()
+        self._late = self.loop.call_later(LEAVE_SECONDS, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._waited()
+        super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection to a `Socket`, and let go of what it was."""
         super().handle_websocket_upgrade()
         del self.parser
+
+    def _waited(self) -> None:
+        self._head_bytes = self._field_bytes = 0
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class Socket(WebSocketsSansIOProtocol):

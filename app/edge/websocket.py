@@ -13,18 +13,21 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.core.commands import Hello, command_of
-from app.core.errors import BadFrame, ChatError, Internal, RateLimited, StateUnavailable, Unauthorized
-from app.core.model import START, Session, User
-from app.core.protocol import SESSIONS, Close, Codec, Frame, decode, error_frame
+from app.core.errors import ChatError, Expired, Internal, Revoked, StateUnavailable
+from app.core.identity import Identity
+from app.core.model import Session, User
+from app.core.protocol import Close, Codec, Frame, error_frame
 from app.edge import frames
-from app.edge.commands import execute, restarted
+from app.edge.access import Access, visitor_of
+from app.edge.badge import NOBODY, Badge, closing
+from app.edge.commands import execute
+from app.edge.expiry import Expiry
+from app.edge.follows import Follows
+from app.edge.inbox import Inbox
 from app.edge.outbox import Outbox
 from app.edge.socket import Socket
-from app.live.follow import Follower, Restart
-from app.live.room import Shared, Standing
 from app.node import Node
 
-UNDECODABLE: Final = 20
 REPORTED: Final = 256
 BURST: Final = 64
 HELLO_SECONDS: Final = 5.0
@@ -37,20 +40,30 @@ log = logging.getLogger(__name__)
 class Connection:
     """One client, as long as its socket lives."""
 
-    def __init__(self, socket: WebSocket, codec: Codec, node: Node, user: User | None) -> None:
-        self.user = user or User("")
+    def __init__(
+        self,
+        socket: WebSocket,
+        codec: Codec,
+        node: Node,
+        access: Access,
+        expiry: Expiry,
+        identity: Identity | None,
+    ) -> None:
         self.gone = asyncio.get_running_loop().create_future()
-        self._known = user is not None
+        self._badge = Badge(access)
+        self._came_with = identity
         self._socket = socket
         self._codec = codec
         self._node = node
-        self._followers: dict[str, Follower] = {}
-        self._lagging: dict[str, Follower] = {}
+        self._limits = access.limits
+        self._address = visitor_of(socket).address
+        self._expiry = expiry
         self._watching = False
         self._reported: list[str] = []
         self._changed: dict[str, None] = {}
         self.outbox = Outbox(socket, codec, Socket.of(socket.scope), self)
-        self._undecodable = 0
+        self.follows = Follows(node.hub, self.outbox, codec)
+        self._inbox = Inbox(codec, access.limits, self._address)
         self._code = Close.NO_HELLO
         self._ending = False
         self._life: asyncio.Timeout
@@ -58,9 +71,8 @@ class Connection:
     async def run(self) -> None:
         """Serve until the socket is gone, or is to be closed."""
         try:
-            async with asyncio.timeout(None if self._known else HELLO_SECONDS) as self._life:
-                if self._known:
-                    self.send(frames.welcome(self._node, self.user))
+            async with asyncio.timeout(HELLO_SECONDS) as self._life:
+                await self._arrive()
                 await self._receive()
         except TimeoutError:
             await self._close()
@@ -68,16 +80,17 @@ class Connection:
             pass
         finally:
             self._ending = True
-            for session in [follower.room.session for follower in self._followers.values()]:
-                self.leave(session)
+            self.follows.leave_all()
             if self._watching:
                 self._node.hub.unwatch(self.user, self)
+            if self._badge.user is not None:
+                self._node.in_passing(self._limits.disconnect(self._badge.user))
             self.outbox.stop()
             self.gone.set_result(None)
 
     def send_away(self, after_s: float) -> None:
         """Send the client elsewhere after a while: this node drains."""
-        if self._known:
+        if self._badge.user is not None:
             self.send({"type": "away", "after_ms": round(after_s * 1000), "why": "deploy"})
 
     def end(self, code: int) -> None:
@@ -88,6 +101,11 @@ class Connection:
 
     # What commands ask of a caller
 
+    @property
+    def user(self) -> User:
+        """Who it is: nobody, before it has said so."""
+        return self._badge.user or NOBODY
+
     def send(self, frame: Frame) -> None:
         """Queue a frame."""
         self.outbox.send(frame)
@@ -96,36 +114,11 @@ class Connection:
         """Return when the queue of frames is short."""
         await self.outbox.space()
 
-    async def enter(self, session: Session) -> Follower:
-        """Follow a session; see `commands.Caller`."""
-        self.admit(session)
-        room = await self._node.hub.join(session)
-        self.leave(session)
-        follower = self._followers[session.id] = Follower(room, START, self)
-        return follower
-
-    def admit(self, session: Session) -> None:
-        """Hold the number of open sessions to its bound; see `commands.Caller`."""
-        if session.id not in self._followers and len(self._followers) >= SESSIONS:
-            raise RateLimited(f"{SESSIONS} sessions are open; close one first")
-
     def reported(self, run: str) -> bool:
         """Note a report; see `commands.Caller`."""
         before = run in self._reported
         self._reported = [*self._reported, run][-REPORTED:]
         return before
-
-    def follower(self, session: Session) -> Follower | None:
-        """The follower of a session, if it is open here."""
-        return self._followers.get(session.id)
-
-    def leave(self, session: Session) -> None:
-        """Follow a session no more."""
-        follower = self._followers.pop(session.id, None)
-        if follower is not None:
-            follower.end()
-            self._lagging.pop(session.id, None)
-            self._node.hub.leave(follower.room)
 
     async def watch(self) -> None:
         """Hear of changes in the list."""
@@ -133,23 +126,9 @@ class Connection:
             await self._node.hub.watch(self.user, self)
             self._watching = True
 
-    # What rooms ask of a sink
-
-    @property
-    def ready(self) -> bool:
-        """Whether a frame would go out at once."""
-        return self.outbox.idle
-
-    def deliver(self, shared: Shared) -> None:
-        """Take a frame that a room hands over."""
-        self.outbox.push(shared.frame(self._codec), shared.framed(self._codec))
-
-    def lag(self, standing: Standing) -> None:
-        """Pull this follower, if it is still one, when the queue is empty."""
-        id = standing.room.session.id
-        if (follower := self._followers.get(id)) is standing and follower is not None:
-            self._lagging[id] = follower
-            self.outbox.wake()
+    async def turn(self, session: Session) -> None:
+        """Count a turn; see `commands.Caller`."""
+        await self._limits.turn(session, self._address)
 
     def changed(self, session: str) -> None:
         """Tell of a session of the list when the queue is empty."""
@@ -162,9 +141,8 @@ class Connection:
         """
         straight = Socket.of(self._socket.scope)
         there = straight is None or straight.beat()
-        if there and self._known:
-            live = {id: one.cursor for id, one in self._followers.items() if one in one.room.followers}
-            self.send({"type": "ping", "heads": {id: str(cursor) for id, cursor in live.items()}})
+        if there and self._badge.user is not None:
+            self.send({"type": "ping", "heads": self.follows.heads()})
 
     # In
 
@@ -179,14 +157,12 @@ class Connection:
 
     async def _take(self, message: bytes | str) -> None:
         try:
-            values = decode(message, self._codec)
+            values = await self._inbox.take(message, self._badge.user)
         except ChatError as error:
             self.send(error_frame(error))
-            self._undecodable += isinstance(error, BadFrame)
-            if self._undecodable >= UNDECODABLE:
-                self.end(Close.NOT_OURS)
+            if self._inbox.over is not None:
+                self.end(self._inbox.over)
             return
-        self._undecodable = 0
         for index, value in enumerate(values):
             await self.space()
             await self._answer(value)
@@ -198,11 +174,9 @@ class Connection:
         session = value.get("session") if isinstance(value, dict) else None
         try:
             command = command_of(value)
-            if isinstance(command, Hello) and command.ticket is not None:
-                self.end(Close.NOT_YOU)
-                raise Unauthorized("this ticket is not one of ours")
-            if not self._known:
-                raise Unauthorized("nobody is signed in here; take the cookie from GET /, or send X-User-Id")
+            if isinstance(command, Hello) and (command.ticket or command.token) is not None:
+                await self._introduce(command)
+            self._authorise()
             await execute(self, self._node, command)
         except ChatError as error:
             self.send(error_frame(error, ref, session if isinstance(session, str) else None))
@@ -211,6 +185,53 @@ class Connection:
         except Exception:
             log.exception("a command failed in a way that we do not know")
             self.send(error_frame(Internal("something failed here; it has been logged"), ref))
+
+    # Who it is
+
+    def _authorise(self) -> None:
+        """See that a frame may be taken; one that comes after the end of its sender's time closes the connection."""
+        try:
+            self._badge.authorise()
+        except (Expired, Revoked):
+            self.end(Close.SIGN_IN)
+            raise
+
+    async def _arrive(self) -> None:
+        """Be who the upgrade said, if it said so, and greet."""
+        identity, self._came_with = self._came_with, None
+        if identity is None:
+            return
+        try:
+            await self._badge.become(identity)
+        except ChatError as error:
+            self.send(error_frame(error))
+            self.end(closing(error))
+        else:
+            self._known()
+            self.send(frames.welcome(self._node, self.user))
+
+    async def _introduce(self, hello: Hello) -> None:
+        try:
+            await self._badge.introduce(hello)
+        except ChatError as error:
+            if (code := self._badge.closes(error)) is not None:
+                self.end(code)
+            raise
+        self._known()
+
+    def _known(self) -> None:
+        """Stay, now that it is known who it is, until that is over."""
+        self._life.reschedule(None)
+        self._expiry.add(self, self._badge.expires_at)
+
+    def check(self) -> None:
+        """Have the socket closed if who it was is so no more: see `Expiring`."""
+        try:
+            self._badge.authorise()
+        except ChatError as error:
+            if self._badge.user is not None and not self._ending:
+                self.send(error_frame(error))
+                self.end(Close.SIGN_IN)
 
     async def _close(self) -> None:
         """Send what is queued, and the code; a socket that takes neither is dropped."""
@@ -228,30 +249,16 @@ class Connection:
 
     def owes(self) -> bool:
         """Whether a follower lags, or the list has changed."""
-        return bool(self._lagging or self._changed)
+        return self.follows.owes or bool(self._changed)
 
     async def pull(self) -> None:
         """Queue what one laggard, or one change of the list, brings."""
-        if not self._lagging:
-            id = next(iter(self._changed))
-            del self._changed[id]
-            await self._list(id)
+        if self.follows.owes:
+            await self.follows.pull()
             return
-        id = next(iter(self._lagging))
-        follower = self._lagging.pop(id)
-        try:
-            pulled = await follower.pull()
-        except StateUnavailable:
-            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.lag, follower)
-            return
-        if pulled is None or self._followers.get(id) is not follower:
-            return
-        if isinstance(pulled, Restart):
-            restarted(self, follower.room.session, pulled)
-        else:
-            self.deliver(pulled)
-        if follower.cursor != follower.room.head:
-            self._lagging[id] = follower
+        id = next(iter(self._changed))
+        del self._changed[id]
+        await self._list(id)
 
     async def _list(self, id: str) -> None:
         try:

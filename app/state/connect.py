@@ -14,7 +14,8 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -194,3 +195,15 @@ class Pipe:
             answer, _, _ = self._calls.popleft()
             if not answer.done():
                 answer.set_exception(NoAnswer(f"no connection within {COMMAND_SECONDS} s"))
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Pipe]:
+    """Have a pipe to `url` for a while."""
+    pipe = Pipe(connector(url))
+    carrying = asyncio.create_task(pipe.run())
+    try:
+        yield pipe
+    finally:
+        carrying.cancel()
+        await asyncio.gather(carrying, return_exceptions=True)

@@ -14,6 +14,15 @@
 | `{b}:gone` | sorted set | `GONE_SECONDS`; a member: as long | `delete`: digests of what was said in what was deleted |
 | `{u<user>}:sessions` | sorted set | session, the latest | `listed` |
 | `{u<user>}:live` | channel | | hints: a session of the list changed |
+| `{u<user>}:rate:<what>`, `{a<address>}:rate:<what>` | string | until all is given back | `rate`, `turn`: limits |
+| `{u<user>}:running` | hash | a day | `turn`, `ran`: places among the running answers, by session |
+| `{u<user>}:quota` | hash | 31 days | `spend`: tokens used, by day |
+| `{u<user>}:sockets` | hash | a week | `sockets`: how many, by node |
+| `login:<digest>`, `invite:<digest>`, `ticket:<digest>` | string | its own | `Credentials`: whom it vouches for |
+| `{nodes}:alive` | sorted set | `DEAD_SECONDS` | `pulse`: nodes, by their last sign of life |
+| `{nodes}:revoked` | sorted set | `REVOKED_DAYS` | `revoke`: users and tokens, by when |
+| `{nodes}:ended` | sorted set | `ENDED_SECONDS` | `revoke`: sign-ins that were ended, by when |
+| `audit:<incarnation>` | stream | `AUDIT_DAYS` | `Audit`: who did what; the last `AUDIT_ENTRIES` |
 | `bell` | channel | | a lease was given up: look now |
 | `node:<incarnation>` | channel | | hints to one node: look at a run of yours now |
 
@@ -22,12 +31,16 @@ all keys of a script share one hash tag, hence one slot of a Cluster, and the in
 sessions that it indexes. A user's keys share `{u<user>}`. Nothing atomic crosses tags.
 """
 
+import hashlib
 from functools import lru_cache
 from typing import Final
 
 from app.core.model import Session, User
 
 BELL: Final = "bell"
+ALIVE: Final = "{nodes}:alive"
+REVOKED: Final = "{nodes}:revoked"
+ENDED: Final = "{nodes}:ended"
 KNOWN: Final = 8192
 
 
@@ -73,12 +86,52 @@ class SessionKeys:
 
 def user_sessions(user: User) -> str:
     """Key of a user's list of sessions, by last activity."""
-    return f"{{u{user.key}}}:sessions"
+    return f"{user_tag(user)}:sessions"
 
 
 def user_live(user: User) -> str:
     """Channel on which a user's nodes hear that the list changed."""
-    return f"{{u{user.key}}}:live"
+    return f"{user_tag(user)}:live"
+
+
+def user_running(user: User) -> str:
+    """Key of a user's places among the running answers."""
+    return f"{user_tag(user)}:running"
+
+
+def user_quota(user: User) -> str:
+    """Key of what a user has used, by day."""
+    return f"{user_tag(user)}:quota"
+
+
+def user_sockets(user: User) -> str:
+    """Key of how many sockets of a user's each node has."""
+    return f"{user_tag(user)}:sockets"
+
+
+def user_tag(user: User) -> str:
+    """What the keys of a user share, as an owner of limits."""
+    return f"{{u{user.key}}}"
+
+
+def address_tag(address: str) -> str:
+    """What the keys of an address share: a digest, so that none stands in Redis."""
+    return f"{{a{hashlib.sha256(address.encode()).hexdigest()[:22]}}}"
+
+
+def rate(tag: str, what: str) -> str:
+    """Key of one limit of an owner."""
+    return f"{tag}:rate:{what}"
+
+
+def credential(kind: str, secret: str) -> str:
+    """Key of what a secret vouches for: by its digest, so that whoever reads Redis cannot sign in."""
+    return f"{kind}:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def audit(incarnation: str) -> str:
+    """Key of what was done at a node."""
+    return f"audit:{incarnation}"
 
 
 def leases(bucket: int) -> str:

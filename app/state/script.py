@@ -22,12 +22,11 @@ from app.state.connect import Pipe, backoff
 
 TOTAL_SECONDS: Final = 5.0
 RETRY_MS: Final = 1000
-ON_SESSIONS: Final = frozenset(
-    {
-        "append", "attempt", "claim", "delete", "end", "history", "meta", "read", "release", "renew", "restore", "say",
-        "snapshot", "stop",
-    }
+ON_SESSIONS: Final = (
+    "append", "attempt", "claim", "delete", "end", "history", "meta", "read", "release", "renew", "restore", "say",
+    "snapshot", "stop",
 )  # fmt: skip
+PRELUDE: Final = dict.fromkeys(ON_SESSIONS, "prelude") | dict.fromkeys(("rate", "turn"), "gcra")
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +106,11 @@ class Scripts:
 def _read() -> dict[str, tuple[str, str]]:
     """Read all scripts, at the start: a node needs no file later, and none that was put there after it."""
     folder = files("app.state") / "scripts"
-    prelude = (folder / "prelude.lua").read_text()
+    preludes = {prelude: (folder / f"{prelude}.lua").read_text() for prelude in set(PRELUDE.values())}
     known = {}
     for file in folder.iterdir():
         name = file.name.removesuffix(".lua")
-        if file.name.endswith(".lua") and name != "prelude":
-            text = (prelude if name in ON_SESSIONS else "") + file.read_text()
+        if file.name.endswith(".lua") and name not in preludes:
+            text = preludes.get(PRELUDE.get(name, ""), "") + file.read_text()
             known[name] = (text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
     return known

@@ -9,27 +9,24 @@ import { Connection } from "./connection.js";
 import { isId, newId } from "./ids.js";
 import { socketUrl } from "./retry.js";
 import { Sessions } from "./sessions.js";
+import { belongTo, storage } from "./storage.js";
 import { announceAnswers } from "./view/announce.js";
 import { Composer } from "./view/composer.js";
 import { Head } from "./view/head.js";
 import { Notice } from "./view/notice.js";
 import { SessionList } from "./view/session_list.js";
+import { SignOut } from "./view/sign_out.js";
 import { Trial } from "./view/trial.js";
 import { Turns } from "./view/turns.js";
 
-/** The storage of this tab or device ("sessionStorage", "localStorage"), or null where the browser gives none. */
-function storage(name) {
-  try {
-    return window[name];
-  } catch (error) {
-    console.warn("no storage in this tab:", error.message);
-    return null;
-  }
-}
-
-/** Fetch the page for its cookie; that it fails is told by the next connection. */
+/** Fetch the page for its cookie, or go where one signs in; that it fails is told by the next connection. */
 async function renewCookie() {
-  await fetch("/", { cache: "no-store", credentials: "same-origin" }).catch((error) => console.warn(error.message));
+  try {
+    const answer = await fetch("/", { cache: "no-store", credentials: "same-origin" });
+    if (answer.redirected) location.assign(`/sign-in${location.hash}`);
+  } catch (error) {
+    console.warn(error.message);
+  }
 }
 
 const connection = new Connection({
@@ -46,10 +43,12 @@ const notice = new Notice();
 const turns = new Turns({ chat, connection });
 const composer = new Composer({ chat, said, problem: (words) => notice.say(words) });
 new SessionList({ sessions, chat, begin });
+new SignOut({ connection });
 new Trial({ connection, storage: storage("localStorage") });
 new Head({ chat, sessions, connection, left: begin });
 announceAnswers(chat);
 
+connection.on("connected", ({ user }) => belongTo(user));
 chat.on("problem", (words) => notice.say(words));
 chat.on("refused", ({ error }) => notice.say(error.message));
 sessions.on("problem", (words) => notice.say(words));

@@ -19,10 +19,16 @@ const CLOSINGS = {
   4507: "You may not connect here.",
 };
 
+const CROWDED = {
+  4003: "too many of your tabs are connected; close one",
+  4029: "too much at once; this page waits a moment",
+};
+
 /** Of a connection {state, welcome, code}. */
 export function ofConnection({ state, welcome, code }, isOnline) {
   if (state === "open") return `connected to node ${welcome.node}`;
   if (state === "closed") return `${CLOSINGS[code] ?? "The server closed the connection."} Reload to try again.`;
+  if (CROWDED[code]) return CROWDED[code];
   if (!isOnline) return "you are offline; nothing is lost";
   return welcome ? "reconnecting, nothing is lost" : "connecting …";
 }

@@ -13,7 +13,7 @@ from websockets.typing import Origin, Subprotocol
 
 from app.client import connect
 from app.core.protocol import MESSAGE_BYTES
-from app.edge.auth import COOKIE
+from app.edge.auth import GUEST
 from tests.faults.nodes import lasting_ports
 from tests.faults.proxies import CHECKED, proxied_by
 from tests.servers import Script, serving
@@ -42,13 +42,13 @@ async def test_one_node_of_three_is_enough(redis_url: str, model: Script, progra
         proxied_by(program, [*lasting_ports(2), node.port]) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
-        cookie = (await http.get("/")).cookies[COOKIE]
+        cookie = (await http.get("/")).cookies[GUEST]
         for path in ("/", "/ready", "/static/js/connection.js") * 2:
             assert (await http.get(path)).status_code == 200
         said = await http.post("/chat", json={"session_id": "s", "message": "Hello!"})
         assert (said.status_code, said.json()["response"]) == (200, "You said: Hello!")
         url = f"ws://127.0.0.1:{port}/ws"
-        async with connect(url, cookie=f"{COOKIE}={cookie}") as chat:
+        async with connect(url, cookie=f"{GUEST}={cookie}") as chat:
             again = await chat.say("And now?", session="s")
             assert (await again.answer())["text"] == "You said: And now?"
         known = [Subprotocol("chat.v1.json")]

@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from app.client import connect
 from app.core.model import User
 from app.core.protocol import Codec, Frame
-from app.edge.auth import COOKIE
+from app.edge.auth import GUEST
 from tests.faults.nodes import NodeProcess, nodes
 from tests.faults.proxies import proxied_by
 from tests.faults.screens import Log, Screen, answer_to
@@ -73,7 +73,7 @@ class Person:
         self.user = User.of("guest:cookie", cookie)
         self.screen = Watched(self.session, "who asks")
         self.readers = [Watched(self.session, f"reader {index}") for index in range(READERS)]
-        self._cookie = f"{COOKIE}={cookie}"
+        self._cookie = f"{GUEST}={cookie}"
 
     @property
     def node(self) -> str | None:
@@ -221,7 +221,7 @@ async def _crowd(port: int) -> list[Person]:
         for number in range(PEOPLE):
             http.cookies.clear()
             page = await http.get(f"http://127.0.0.1:{port}/")
-            people.append(Person(number, page.cookies[COOKIE]))
+            people.append(Person(number, page.cookies[GUEST]))
     return people
 
 

@@ -175,7 +175,7 @@ class Pen:
         turn = Turn(id=run, role="assistant", text=answer.text, run=run, state=None if self.answers else state)
         following = await self.writing.end([*last, entries.encode(end)], turn)
         del self.node.pens[run]
-        self.node.carry(following)
+        self.node.carry(following.carry)
 
     async def renew(self) -> None:
         """Keep the right."""

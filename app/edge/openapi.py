@@ -1,0 +1,123 @@
+"""The HTTP routes, as OpenAPI 3.1 says them: `GET /openapi.json`. A test holds it to the routes that there are."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from app.core.errors import BY_CODE
+from app.core.model import ID
+from app.core.protocol import CONTEXT_BYTES, TEXT_BYTES
+from app.edge.routes import Guarded, Open
+
+Schema = dict[str, Any]
+
+TEXT: Final[Schema] = {"type": "string"}
+NUMBER: Final[Schema] = {"type": "integer"}
+NAMED: Final[Schema] = {"type": "string", "pattern": f"^{ID.pattern.removesuffix(chr(92) + 'Z')}$"}
+SAID: Final[Schema] = {
+    "type": "string", "minLength": 1, "description": f"at most {TEXT_BYTES} bytes of UTF-8, not blank",
+}  # fmt: skip
+CONTEXT: Final[Schema] = {"type": "object", "description": f"at most {CONTEXT_BYTES} bytes as compact JSON"}
+PROBLEM: Final = "#/components/schemas/Problem"
+ID_OF_SESSION: Final = {"name": "id", "in": "path", "required": True, "schema": NAMED}
+
+
+def _map(required: Iterable[str] = (), **properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": sorted(required)}
+
+
+WHO: Final = _map(("user", "role"), user=TEXT, role={"enum": ["user", "operator"]}, name=TEXT, expires_at=NUMBER)
+STATUS: Final = _map(("status",), status=TEXT)
+CHAT: Final = _map(
+    ("session_id", "message"), session_id=NAMED, message=SAID, message_id=NAMED, context=CONTEXT, user_id=TEXT
+)
+CHATTED: Final = _map(
+    ("response", "session_id", "metadata", "timestamp"), response=TEXT, session_id=TEXT, metadata={"type": "object"},
+    timestamp={"type": "string", "format": "date-time"},
+)  # fmt: skip
+TURN: Final = _map(
+    ("text",), text=SAID, id=NAMED, model=TEXT, context=CONTEXT, when_busy={"enum": ["queue", "interrupt", "reject"]}
+)
+ACCEPTED: Final = _map(("session", "run", "at", "duplicate"), session=TEXT, run=TEXT, at=TEXT,
+                       duplicate={"type": "boolean"})  # fmt: skip
+RECORD: Final = _map(("at", "what", "by", "node"), at=NUMBER, what=TEXT, by=TEXT, node=TEXT)
+
+# Of each route: what it does, its parameters, its body, what it answers (status and body; None: none, or no JSON),
+# and with which problems.
+Told = tuple[str, list[Schema], Schema | None, dict[int, Schema | None], tuple[int, ...]]
+ROUTES: Final[dict[tuple[str, str], Told]] = {
+    ("GET", "/"): ("The page.", [], None, {200: None, 303: None}, (403,)),
+    ("GET", "/sign-in"): ("Where invitations lead to.", [], None, {200: None, 303: None}, ()),
+    ("GET", "/openapi.json"): ("This.", [], None, {200: {"type": "object"}}, ()),
+    ("POST", "/chat"): (
+        "Say, and wait for the answer.", [], CHAT, {200: CHATTED},
+        (400, 404, 408, 409, 410, 413, 429, 502, 503, 504),
+    ),
+    ("POST", "/api/sessions/{id}/turns"): (
+        "Say, and return at once.",
+        [ID_OF_SESSION, {"name": "Idempotency-Key", "in": "header", "schema": NAMED}],
+        TURN, {202: ACCEPTED}, (400, 404, 408, 409, 413, 429, 503),
+    ),
+    ("POST", "/api/sign-in"): (
+        "Exchange a token or an invitation for the page's cookie.", [],
+        _map(token=TEXT, invite=TEXT), {200: WHO}, (400, 401, 403, 408, 413, 429, 503),
+    ),
+    ("DELETE", "/api/sign-in"): ("Sign out.", [], None, {204: None}, (503,)),
+    ("GET", "/api/me"): ("Who one is.", [], None, {200: WHO}, (429, 503)),
+    ("POST", "/api/ticket"): (
+        "One `hello`, from wherever one is.", [], None,
+        {201: _map(("ticket", "seconds"), ticket=TEXT, seconds={"type": "number"})}, (429, 503),
+    ),
+    ("POST", "/api/revoke"): (
+        "Sign somebody out everywhere.", [], _map(user=TEXT, name=TEXT, issuer=TEXT, token=TEXT), {204: None},
+        (400, 408, 413, 429, 503),
+    ),
+    ("GET", "/api/audit"): (
+        "What was done, newest first.",
+        [{"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 200}}], None,
+        {200: _map(("records",), records={"type": "array", "items": RECORD})}, (400, 429, 503),
+    ),
+    ("GET", "/health"): ("How this node and what it depends on are.", [], None, {200: STATUS, 503: STATUS}, ()),
+    ("GET", "/live"): ("Whether the process answers.", [], None, {200: STATUS}, ()),
+    ("GET", "/ready"): ("Whether new clients may come.", [], None, {200: STATUS, 503: STATUS}, ()),
+}  # fmt: skip
+
+
+def document(doors: Iterable[Open | Guarded]) -> dict[str, Any]:
+    """Describe routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for door in doors:
+        paths.setdefault(door.path, {})[door.method.lower()] = _operation(door)
+    problem = _map(
+        ("title", "status", "detail", "code", "retry"), type=TEXT, title=TEXT, status=NUMBER, detail=TEXT,
+        code={"enum": sorted(BY_CODE)}, retry={"enum": ["no", "now", "later", "sign_in", "resync"]}, after_ms=NUMBER,
+    )  # fmt: skip
+    schemes = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "AUTH=jwt: a JSON Web Token"},
+        "name": {"type": "apiKey", "in": "header", "name": "X-User-Id", "description": "AUTH=guest: a program's name"},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": "chat_login", "description": "a page"},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "chat", "version": "chat.v1", "description": "The WebSocket is at /ws: docs/protocol.md."},
+        "paths": paths,
+        "components": {"schemas": {"Problem": problem}, "securitySchemes": schemes},
+    }
+
+
+def _operation(door: Open | Guarded) -> dict[str, Any]:
+    summary, parameters, body, answers, problems = ROUTES[door.method, door.path]
+    more = (401, 403, 503) if isinstance(door, Guarded) else (403,)
+    operation: dict[str, Any] = {"summary": summary, "responses": {}}
+    for status in sorted({*problems, *more} - answers.keys()):
+        described = {"application/problem+json": {"schema": {"$ref": PROBLEM}}}
+        operation["responses"][str(status)] = {"description": "a problem", "content": described}
+    for status, schema in answers.items():
+        content = {"content": {"application/json": {"schema": schema}}} if schema else {}
+        operation["responses"][str(status)] = {"description": summary} | content
+    if parameters:
+        operation["parameters"] = parameters
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    if isinstance(door, Guarded):
+        operation["security"] = [{"bearer": []}, {"name": []}, {"cookie": []}]
+    return operation

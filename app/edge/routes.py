@@ -1,0 +1,64 @@
+"""The routes, each with the right that it needs: nothing is served that does not say which.
+
+A request passes the door first (`edge.app.Gate`), then, here, the limits of its address, `authorise`, and the limits of
+its user. A route without a right serves anybody, and nothing that is somebody's.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.core.identity import Identity, Right
+from app.core.model import User
+from app.edge.access import Access, visitor_of
+from app.edge.origins import HERE
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A route for anybody."""
+
+    method: str
+    path: str
+    serve: Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A route for who has a right; `whom` says who asks, where that is not the request's own headers alone."""
+
+    method: str
+    path: str
+    right: Right
+    serve: Callable[[Request, User], Awaitable[Response]]
+    whom: Callable[[Request], Awaitable[Identity | None]] | None = None
+
+
+def routes(doors: list[Open | Guarded], access: Access) -> list[Route]:
+    """Make them."""
+    return [
+        Route(door.path, door.serve if isinstance(door, Open) else _guarded(door, access), methods=[door.method])
+        for door in doors
+    ]
+
+
+def _guarded(door: Guarded, access: Access) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        size = size_of(request)
+        await access.limits.message(None, visitor_of(request).address, frames=1, size=size)
+        identity = await (door.whom or access.identify)(request)
+        user = access.authorise(identity, door.right)
+        await access.limits.message(user, HERE, frames=1, size=size)
+        request.state.identity = identity
+        return await door.serve(request, user)
+
+    return serve
+
+
+def size_of(request: Request) -> int:
+    """The bytes that a request says to have."""
+    said = request.headers.get("content-length", "0")
+    return int(said) if said.isdecimal() and len(said) < 10 else 0

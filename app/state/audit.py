@@ -1,0 +1,55 @@
+"""What was done to whose access and data, and by whom: a bounded stream for each life of a node."""
+
+import logging
+from typing import Any, Final
+
+from app.core.errors import StateUnavailable
+from app.core.model import User
+from app.state.bounds import AUDIT_DAYS, AUDIT_ENTRIES
+from app.state.keys import audit
+from app.state.script import Scripts
+
+PAGE: Final = 200
+
+log = logging.getLogger(__name__)
+
+
+class Audit:
+    """The records of this node, and those of all."""
+
+    def __init__(self, scripts: Scripts, incarnation: str, *, node: str) -> None:
+        self._scripts = scripts
+        self._key = audit(incarnation)
+        self._node = node
+
+    async def record(self, what: str, by: User | None, **about: str) -> None:
+        """Note what was done, and by whom. That it could not be noted is logged, and hinders nobody."""
+        fields = {"what": what, "by": by.key if by else "", "node": self._node} | about
+        flat = [part for pair in fields.items() for part in pair]
+        lifetime = ("PEXPIRE", self._key, AUDIT_DAYS * 86_400_000)
+        try:
+            await self._scripts.look([("XADD", self._key, "MAXLEN", "~", AUDIT_ENTRIES, "*", *flat), lifetime])
+        except StateUnavailable:
+            log.error("not in the audit, since Redis does not answer: %s", fields)
+
+    async def newest(self, limit: int = PAGE) -> list[dict[str, Any]]:
+        """Read the newest records of all nodes, newest first: `at` (ms), `what`, `by`, `node`, and what it was about.
+
+        Raises:
+            StateUnavailable
+        """
+        keys: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            cursor, found = await self._scripts.command("audit", ("SCAN", cursor, "MATCH", "audit:*", "COUNT", 1000))
+            keys |= set(found)
+            if cursor == b"0":
+                break
+        pages = await self._scripts.look([("XREVRANGE", key, "+", "-", "COUNT", limit) for key in keys])
+        records = [_record(*entry) for page in pages for entry in page]
+        return sorted(records, key=lambda record: record["at"], reverse=True)[:limit]
+
+
+def _record(id: bytes, fields: list[bytes]) -> dict[str, Any]:
+    words = [field.decode(errors="replace") for field in fields]
+    return {"at": int(id.split(b"-")[0])} | dict(zip(words[::2], words[1::2], strict=True))
