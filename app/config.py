@@ -78,6 +78,9 @@ class Settings:
     drain_seconds: float = knob(20.0, "how long a stopping node goes on with its answers")
     history_turns: int = knob(100, "how many turns of a session are kept")
     history_days: float = knob(7.0, "how long a session is kept after its last activity")
+    context_days: float = knob(30.0, "how long what is known of a user is kept after they last spoke")
+    metadata_hours: float = knob(24.0, "how long what is derived of a session is kept")
+    model_temperature: float = knob(0.1, "how freely a model chooses its words, where neither session nor MODELS says")
     window_turns: int = knob(10, "how many earlier turns the model sees")
     log_level: str = knob("info", "how much is logged: debug, info, warning, error")
 
@@ -185,11 +188,13 @@ def _check(settings: Settings) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", settings.node):
         raise SettingError(f"NODE is {settings.node!r}; expected 1 to 64 of A-Z a-z 0-9 _ . -")
     for name in ("run_seconds", "connect_seconds", "first_token_seconds", "next_token_seconds", "lease_seconds",
-                 "history_turns", "history_days", "window_turns", "sign_in_days"):  # fmt: skip
+                 "history_turns", "history_days", "context_days", "metadata_hours", "window_turns",
+                 "sign_in_days"):  # fmt: skip
         if not getattr(settings, name) > 0:
             raise SettingError(f"{name.upper()} is {getattr(settings, name)}; expected more than 0")
-    for name in ("jwt_leeway", "max_sockets", "max_sockets_per_user", "max_runs_per_user", "rate_turns", "rate_frames",
-                 "rate_bytes", "rate_connects", "rate_tokens", "rate_address"):  # fmt: skip
+    for name in ("jwt_leeway", "model_temperature", "max_sockets", "max_sockets_per_user", "max_runs_per_user",
+                 "rate_turns", "rate_frames", "rate_bytes", "rate_connects", "rate_tokens",
+                 "rate_address"):  # fmt: skip
         if not 0 <= getattr(settings, name) < math.inf:
             raise SettingError(f"{name.upper()} is {getattr(settings, name)}; expected 0 or more")
     if urlsplit(settings.jwks_url or "").scheme not in ("http", "https", "file", ""):

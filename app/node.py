@@ -6,24 +6,30 @@ Two of these in one process on one Redis are a cluster of two.
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from app.agent.llm import Model
+from app.agent.prompts import Defaults, Prompts
+from app.agent.request import RequestContextBuilder
 from app.agent.rescue import Rescue
 from app.agent.run import Pace
 from app.agent.runner import Over, Runner
 from app.config import Settings
 from app.core.commands import Say
+from app.core.context import Context
 from app.core.errors import BadFrame, StateUnavailable
-from app.core.model import Session
+from app.core.model import Cursor, Session, User
 from app.core.protocol import HEARTBEAT_MS
 from app.live.hub import Hub
 from app.state.audit import Audit
 from app.state.bounds import Bounds
 from app.state.bus import Bus
+from app.state.cache import CachedStateStorage
 from app.state.connect import Pipe, connector
+from app.state.contexts import Contexts
 from app.state.credentials import Credentials
 from app.state.keys import BELL, node_channel
 from app.state.outcomes import Said
@@ -32,6 +38,7 @@ from app.state.rates import Rates
 from app.state.runs import Runs
 from app.state.script import Scripts
 from app.state.sessions import Sessions
+from app.state.storage import RedisStateStorage
 from app.state.users import Users
 
 START_SECONDS: Final = 5.0
@@ -59,21 +66,33 @@ class Node:
             lease_s=settings.lease_seconds, run_s=settings.run_seconds, session_s=session_s,
             turns=settings.history_turns, window=settings.window_turns,
         )  # fmt: skip
-        self.sessions = Sessions(scripts, incarnation=self.incarnation, name=settings.node, bounds=bounds)
-        self.runs = Runs(scripts, incarnation=self.incarnation, name=settings.node, bounds=bounds)
+        self.damaged: Counter[str] = Counter()  # values that could not be read, and were left out, by kind
+        known: dict[str, Any] = {"incarnation": self.incarnation, "name": settings.node, "bounds": bounds}
+        self.sessions = Sessions(scripts, damaged=self.damaged, **known)
+        self.runs = Runs(scripts, damaged=self.damaged, **known)
         self.users = Users(scripts, session_s=session_s)
+        self.contexts = Contexts(
+            scripts,
+            context_s=settings.context_days * 86_400,
+            metadata_s=settings.metadata_hours * 3600,
+            damaged=self.damaged,
+        )
         self.pulse = Pulse(scripts, self.incarnation)
         self.rates = Rates(scripts, self.pulse, self.incarnation)
         self.credentials = Credentials(scripts)
         self.audit = Audit(scripts, self.incarnation, node=settings.node)
         self.hub = Hub(self.sessions)
         own = node_channel(self.incarnation)
-        self.bus = Bus(connect, own, heard=self._heard, missed=self.hub.missed)
+        self.bus = Bus(connect, own, heard=self._heard, missed=self._missed)
         self.hub.hear(self.bus)
+        self.storage = CachedStateStorage(RedisStateStorage(self.sessions, self.contexts), self.bus)
         self._own = own
         self._tasks = tasks
         pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
-        self.runner = Runner(self.runs, model, tasks, node=settings.node, pace=pace, ended=self._ended)
+        self.asks = RequestContextBuilder(self.storage)
+        defaults = Defaults(window=settings.window_turns, temperature=settings.model_temperature)
+        prompts = Prompts(self.asks, model, defaults)
+        self.runner = Runner(self.runs, model, prompts, tasks, node=settings.node, pace=pace, ended=self._ended)
         self.rescue = Rescue(
             self.runs, self.runner, can={name: model.abilities(name).takeover for name in model.names},
             lease_s=settings.lease_seconds, paused=lambda: self.draining,
@@ -107,7 +126,28 @@ class Node:
         self.runner.carry(said.carry)
         if not said.duplicate:
             self._tell(session, "here")
+            self.in_passing(self.contexts.spoke(session.user, said.run))
         return said
+
+    async def set(self, session: Session, settings: dict[str, Any]) -> Cursor:
+        """Change a session's settings, and return the log's head.
+
+        Raises:
+            BadFrame: no such model.
+        """
+        if settings.get("model") not in (None, "", *self.model.names):
+            raise BadFrame(f"set: model: {settings['model']!r}; expected one of {', '.join(self.model.names)}")
+        return await self.sessions.set(session, settings)
+
+    async def context(self, user: User, given: dict[str, Any] | None, version: int | None) -> Context:
+        """Read what is known of a user, once `given` is changed in it.
+
+        Raises:
+            BadFrame, Conflict, TooLong
+        """
+        if not given:
+            return await self.contexts.of_user(user)
+        return await self.contexts.change_user(user, given, version)
 
     async def rename(self, session: Session, title: str) -> None:
         """Give a session a title, and tell its user's lists."""
@@ -160,11 +200,16 @@ class Node:
             self.rescue.ring(data.decode())
             return
         if channel != self._own:
-            self.hub.heard(channel, data)
+            if not self.storage.heard(channel):
+                self.hub.heard(channel, data)
             return
         verb, _, run = data.decode().partition(" ")
         if verb == "stop":
             self.runner.look(run)
+
+    def _missed(self) -> None:
+        self.hub.missed()
+        self.storage.missed()
 
     def _tell(self, session: Session, how: str) -> None:
         """Tell the user's lists: they are hints, and the heads stay the truth."""

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -52,6 +52,13 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     """Wait until `condition()` is true; fail after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for is in other objects, or in Redis
+            await asyncio.sleep(0.005)
+
+
+async def becomes(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+    """Wait until `await condition()` is true; fail after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - what is waited for is in Redis
             await asyncio.sleep(0.005)
 
 
@@ -101,7 +108,9 @@ class Script:
         """What the test says."""
         return Abilities(self.takeover)
 
-    async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
+    async def stream(
+        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
+    ) -> AsyncGenerator[Piece, None]:
         """Answer as queued."""
         self.asked.append(messages)
         self.prefixes.append(prefix)

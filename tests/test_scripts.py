@@ -1,6 +1,7 @@
 """The scripts on a real Redis: who may write, what a repeat does, what is left behind."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ async def sessions(url: str, **bounds: float) -> AsyncIterator[State]:
     """Sessions and runs on behalf of a node named n."""
     pipe = Pipe(connector(url))
     running = asyncio.create_task(pipe.run())
-    told: Any = {"incarnation": "inc", "name": "n", "bounds": Bounds(**bounds)}  # type: ignore[arg-type]
+    told: Any = {"incarnation": "inc", "name": "n", "bounds": Bounds(**bounds), "damaged": Counter()}  # type: ignore[arg-type]
     try:
         yield State(Sessions(Scripts(pipe), **told), Runs(Scripts(pipe), **told))
     finally:

@@ -17,11 +17,12 @@ MAY_IMPORT = {
     "client": {"core", "client"},
     "config": {"core", "state"},
     "node": {"core", "state", "live", "agent", "config"},
+    "stateless": {"core", "live", "node"},
     "processes": {"config", "edge"},
     "start": {"core", "state", "agent", "config", "node", "edge"},
     "members": {"core", "state", "config", "edge"},
     "check": {"core", "agent", "config", "start"},
-    "edge": {"core", "state", "live", "agent", "config", "node", "edge"},
+    "edge": {"core", "state", "live", "agent", "config", "node", "stateless", "edge"},
     "__main__": {
         "core",
         "state",

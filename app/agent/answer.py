@@ -6,8 +6,8 @@ from typing import Final
 from app.core import entries
 from app.core.coalesce import head_of, pieces
 from app.core.errors import TooLong
+from app.core.protocol import ANSWER_BYTES
 
-ANSWER_BYTES: Final = 256 * 1024
 ANSWER_ENTRIES: Final = 20_000
 
 

@@ -47,7 +47,9 @@ class Flow(Protocol):
 class Streams(Protocol):
     """A model that gives its answer piece by piece."""
 
-    def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
+    def stream(
+        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
+    ) -> AsyncGenerator[Piece, None]:
         """Answer; see `llm.Model`."""
 
 
@@ -55,15 +57,17 @@ class Streams(Protocol):
 class Asks(Protocol):
     """A model that keeps its answer itself."""
 
-    async def ask(self, name: str, messages: list[Message], prefix: str = "") -> Flow:
+    async def ask(self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None) -> Flow:
         """Answer; return when the first piece is there."""
 
 
-async def asked(model: Streams, name: str, messages: list[Message], prefix: str = "") -> Flow:
+async def asked(
+    model: Streams, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
+) -> Flow:
     """Ask a model of either kind; raises as its answer does."""
     if isinstance(model, Asks):
-        return await model.ask(name, messages, prefix)
-    return Pumped(model.stream(name, messages, prefix))
+        return await model.ask(name, messages, prefix, temperature)
+    return Pumped(model.stream(name, messages, prefix, temperature))
 
 
 async def pieces(flow: Flow) -> AsyncGenerator[Piece, None]:

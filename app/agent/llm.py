@@ -75,8 +75,10 @@ class Model(Protocol):
     def abilities(self, name: str) -> Abilities:
         """What the model of that name can."""
 
-    def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
-        """Answer `messages`, piece by piece; with a `prefix`, go on after it.
+    def stream(
+        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
+    ) -> AsyncGenerator[Piece, None]:
+        """Answer `messages`, piece by piece; with a `prefix`, go on after it. Without a `temperature`, as it likes.
 
         Raises:
             ModelUnavailable, ModelTimeout, ContentRefused
@@ -157,7 +159,7 @@ class OpenAIModel:
             self._pool.close()
         await self._client.close()
 
-    async def ask(self, name: str, messages: list[Message], prefix: str = "") -> Flow:
+    async def ask(self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None) -> Flow:
         """Answer `messages`; return when the first piece is there.
 
         Raises:
@@ -166,6 +168,8 @@ class OpenAIModel:
         said = Prefix(prefix, self._abilities.prefix)
         body: dict[str, Any] = {"model": name, "messages": said.messages(messages), "stream": True}
         body |= {"stream_options": {"include_usage": True}} | said.options()
+        if temperature is not None:
+            body["temperature"] = temperature
         if self._abilities.answer_tokens:
             body["max_tokens"] = self._abilities.answer_tokens
 
@@ -185,9 +189,11 @@ class OpenAIModel:
         except CUT as error:
             raise told(error) from error
 
-    async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
+    async def stream(
+        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
+    ) -> AsyncGenerator[Piece, None]:
         """Answer `messages`; see `Model.stream`."""
-        async with aclosing(pieces(await self.ask(name, messages, prefix))) as answer:
+        async with aclosing(pieces(await self.ask(name, messages, prefix, temperature))) as answer:
             async for piece in answer:
                 yield piece
 

@@ -86,11 +86,13 @@ class Small:
         """What it can; see `llm.Model`."""
         return self._model.abilities(name)
 
-    async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
+    async def stream(
+        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
+    ) -> AsyncGenerator[Piece, None]:
         """Answer `messages`; see `llm.Model`."""
         begun = False
         try:
-            async with aclosing(self._model.stream(name, messages, prefix)) as pieces:
+            async with aclosing(self._model.stream(name, messages, prefix, temperature)) as pieces:
                 async for piece in pieces:
                     begun = True
                     yield piece
@@ -98,7 +100,7 @@ class Small:
         except ContentRefused:
             if begun:
                 raise
-        async with aclosing(self._model.stream(name, _surely_fitting(messages), prefix)) as pieces:
+        async with aclosing(self._model.stream(name, _surely_fitting(messages), prefix, temperature)) as pieces:
             async for piece in pieces:
                 yield piece
 

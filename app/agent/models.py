@@ -87,13 +87,15 @@ class Models:
         """What the model of that name can; see `llm.Model`."""
         return self._models[name].abilities(name)
 
-    def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
+    def stream(
+        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
+    ) -> AsyncGenerator[Piece, None]:
         """Ask the model of that name; see `llm.Model`."""
-        return self._models[name].stream(name, messages, prefix)
+        return self._models[name].stream(name, messages, prefix, temperature)
 
-    async def ask(self, name: str, messages: list[Message], prefix: str = "") -> Flow:
+    async def ask(self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None) -> Flow:
         """Ask the model of that name; see `flow.Asks`."""
-        return await self._models[name].ask(name, messages, prefix)
+        return await self._models[name].ask(name, messages, prefix, temperature)
 
     async def close(self) -> None:
         """Close the connections to all upstreams."""

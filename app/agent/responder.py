@@ -24,7 +24,9 @@ class Responder:
         """What it can; see `llm.Model`."""
         return Abilities()
 
-    async def stream(self, name: str, messages: list[Message], prefix: str = "") -> AsyncGenerator[Piece, None]:
+    async def stream(
+        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
+    ) -> AsyncGenerator[Piece, None]:
         """Answer `messages`; see `llm.Model`."""
         asked = messages[-1]["content"]
         text = (

@@ -21,7 +21,7 @@ from app.agent.beat import Beat
 from app.agent.bell import Bell
 from app.agent.flow import Flow, Piece, asked
 from app.agent.llm import Model
-from app.agent.prompt import messages
+from app.agent.prompts import Prompt, Prompts
 from app.agent.writing import FencedOut, Writing
 from app.core import entries
 from app.core.coalesce import Coalescer
@@ -47,13 +47,17 @@ class Pace:
 class Run:
     """A run that this node carries, for as long as it does. Owned by the runner."""
 
-    def __init__(self, carry: Carry, runs: Runs, model: Model, node: str, pace: Pace, beat: Beat) -> None:
+    def __init__(
+        self, carry: Carry, runs: Runs, model: Model, prompts: Prompts, node: str, pace: Pace, beat: Beat
+    ) -> None:
         self.state = ""  # of the end that it has written,
         self.ended_at = 0  # and its ms
         self.over = asyncio.Event()
         self.takeover = model.abilities(carry.request.model).takeover
         self.carry = carry
         self._model = model
+        self._prompts = prompts
+        self._prompt: Prompt | None = None  # what was asked
         self._beat, self._group = beat, beat.join()
         self._renew_s = pace.lease_s / 3
         self._coalescer = Coalescer()
@@ -132,10 +136,9 @@ class Run:
         return self._failure is not None and not self._broke_off()
 
     async def _ask(self) -> Flow:
-        request, can = self.carry.request, self._model.abilities(self.carry.request.model)
         prefix = self._answer.text if (self._again or self.carry.how) == "continue" else ""
-        shown = messages(self.carry.turns, request.context, can.prompt_tokens)
-        return await asked(self._model, request.model, shown, prefix)
+        self._prompt = prompt = self._prompt or await self._prompts.of_run(self.carry)
+        return await asked(self._model, self.carry.request.model, prompt.messages, prefix, prompt.temperature)
 
     def _asked(self, asking: asyncio.Task[Flow]) -> None:
         self._bell.ring()

@@ -14,6 +14,7 @@ from typing import Final
 
 from app.agent.beat import Beat
 from app.agent.llm import Model
+from app.agent.prompts import Prompts
 from app.agent.run import Pace, Run
 from app.core.errors import StateUnavailable
 from app.core.model import Session
@@ -46,6 +47,7 @@ class Runner:
         self,
         runs: Runs,
         model: Model,
+        prompts: Prompts,
         tasks: asyncio.TaskGroup,
         *,
         node: str,
@@ -55,6 +57,7 @@ class Runner:
         self.ended: Counter[str] = Counter()  # runs that were ended here, by their state
         self._runs = runs
         self._model = model
+        self._prompts = prompts
         self._tasks = tasks
         self._node = node
         self._pace = pace
@@ -91,7 +94,7 @@ class Runner:
         self._known[name, fence] = None
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        run = Run(carry, self._runs, self._model, self._node, self._pace, self._beat)
+        run = Run(carry, self._runs, self._model, self._prompts, self._node, self._pace, self._beat)
         self._carried[name] = run, self._tasks.create_task(self._see_through(run))
 
     def look(self, run: str) -> None:

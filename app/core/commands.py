@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from app.core.errors import BadFrame, TooLong, UnknownCommand
 from app.core.model import Cursor, checked_id
-from app.core.protocol import CONTEXT_BYTES, SESSIONS, TEXT_BYTES, check, kind_of
+from app.core.protocol import CONTEXT_BYTES, PROMPT_BYTES, SESSIONS, TEXT_BYTES, check, kind_of
 
 Ref = str | None
 Run = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -156,24 +156,78 @@ class Differs(msgspec.Struct, frozen=True, tag_field="type", tag="differs"):
         checked_id(self.session, "differs: session")
 
 
+class Set(msgspec.Struct, frozen=True, tag_field="type", tag="set"):
+    """Change a session's settings; empty text gives one its default again."""
+
+    session: str
+    ref: Ref = None
+    model: Annotated[str, Meta(max_length=200)] | None = None
+    temperature: float | str | None = None
+    prompt: str | None = None
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "set: session")
+        if (size := len((self.prompt or "").encode())) > PROMPT_BYTES:
+            raise TooLong(f"a prompt of {size} bytes; at most {PROMPT_BYTES} are taken")
+        if not (self.temperature in (None, "") or (isinstance(self.temperature, float) and 0 <= self.temperature <= 2)):
+            raise BadFrame(f"set: temperature: expected a number from 0 to 2, got {str(self.temperature)[:80]}")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those that are given."""
+        given = {"model": self.model, "temperature": self.temperature, "prompt": self.prompt}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class Context(msgspec.Struct, frozen=True, tag_field="type", tag="context"):
+    """Read what is known of oneself; with `set`, change some of it first (`None` removes a value)."""
+
+    ref: Ref = None
+    set: dict[str, Any] | None = None
+    version: Annotated[int, Meta(ge=0)] | None = None
+
+
 class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
     """Ask whether the server is there."""
 
     ref: Ref = None
 
 
-Command = Hello | Open | CloseSession | Say | Stop | History | Sessions | Watch | Rename | Delete | Differs | Ping
+Command = (
+    Hello
+    | Open
+    | CloseSession
+    | Say
+    | Stop
+    | History
+    | Sessions
+    | Watch
+    | Rename
+    | Delete
+    | Differs
+    | Set
+    | Context
+    | Ping
+)
 COMMANDS: Final[dict[str, type[Command]]] = {
     str(kind.__struct_config__.tag): kind
     for kind in (
-        Hello, Open, CloseSession, Say, Stop, History, Sessions, Watch, Rename, Delete, Differs, Ping,
+        Hello, Open, CloseSession, Say, Stop, History, Sessions, Watch, Rename, Delete, Differs, Set,
+        Context, Ping,
     )
 }  # fmt: skip
 
 
 MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
-TYPE: Final = re.compile(r"`(\w+)(?: \| null)?`")
-WORDS: Final = {"str": "text", "int": "a whole number", "object": "a map", "array": "an array", "bool": "a boolean"}
+TYPE: Final = re.compile(r"`(\w[\w |]*)`")
+WORDS: Final = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "object": "a map",
+    "array": "an array",
+    "bool": "a boolean",
+}
 STEP: Final = re.compile(r"(\w+)|\[(\d+)\]")
 
 
@@ -231,5 +285,10 @@ def wrong(name: str, kind: type[Command], fields: Any, reason: str) -> BadFrame:
     if reason.startswith("Invalid enum value"):
         expected = "one of " + ", ".join(get_args(get_type_hints(kind)[path]))
     else:
-        expected = TYPE.sub(lambda found: WORDS[found[1]], reason.partition(", got ")[0].removeprefix("Expected "))
+        expected = TYPE.sub(lambda found: _words(found[1]), reason.partition(", got ")[0].removeprefix("Expected "))
     return BadFrame(f"{name}: {path}: expected {expected}, got {kind_of(seen)}: {str(seen)[:80]}")
+
+
+def _words(types: str) -> str:
+    """The validator's names of types, in the protocol's words."""
+    return " or ".join(WORDS[name] for name in types.split(" | ") if name != "null")

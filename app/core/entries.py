@@ -8,7 +8,7 @@ Public names here are the protocol's words (`docs/protocol.md`), one class a kin
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgpack
 import msgspec
@@ -113,9 +113,12 @@ class End(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="meta"):
-    """The session's title changed."""
+    """The session's title, or one of its settings, changed; a setting that is empty text has its default again."""
 
     title: str | None = None
+    model: str | None = None
+    temperature: float | Literal[""] | None = None
+    prompt: str | None = None
 
 
 class Gone(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="gone"):

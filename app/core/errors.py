@@ -13,6 +13,7 @@
     │   ├── Forbidden         forbidden
     │   ├── NotFound          not_found         a run, turn or session that isn't there
     │   ├── IdReused          id_reused         the same message id with other content
+    │   ├── Conflict          conflict          something else was changed meanwhile
     │   ├── Busy              busy              a run is under way, and the caller said `reject`
     │   ├── QueueFull         queue_full
     │   ├── RateLimited       rate_limited      too many of something; `after_ms` says how long
@@ -122,6 +123,13 @@ class IdReused(ClientError):
     """The same message id with other content; the first run stands."""
 
     code = "id_reused"
+    status = 409
+
+
+class Conflict(ClientError):
+    """What was to be changed is not what the caller has seen."""
+
+    code = "conflict"
     status = 409
 
 

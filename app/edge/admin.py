@@ -41,7 +41,8 @@ class OperatorsOnly:
 
     async def _check(self, scope: Scope, receive: Receive) -> None:
         request, access = Request(scope, receive), self._site.access
-        if "origin" in request.headers or not is_address(host := request.headers.get("host", "")):
+        host = request.headers.get("host", "")
+        if "origin" in request.headers or not is_address(host):
             raise Forbidden(
                 f"this port is not for pages; expected no Origin, and an address as Host, not {host[:80]!r}"
             )

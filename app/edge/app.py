@@ -21,7 +21,6 @@ from starlette.websockets import WebSocket
 from app.core.errors import (
     BadFrame,
     ChatError,
-    Forbidden,
     Internal,
     NotFound,
     RateLimited,
@@ -99,7 +98,7 @@ class Gate:
 
         try:
             self._access.admit(scope)
-        except Forbidden as error:
+        except ChatError as error:
             await problem(error)(scope, receive, safely)
         else:
             await self._app(scope, receive, safely)
@@ -126,6 +125,8 @@ class Site:
             Open("DELETE", "/api/sign-in", sign_in.sign_out),
             Guarded("GET", "/api/me", "chat", sign_in.me),
             Guarded("POST", "/api/ticket", "chat", sign_in.ticket),
+            Guarded("GET", "/api/context", "chat", api.context),
+            Guarded("PATCH", "/api/context", "chat", api.change_context),
             Guarded("POST", "/api/revoke", "operate", operators.revoke),
             Guarded("GET", "/api/audit", "operate", operators.audit),
             Open("GET", "/health", api.health),
@@ -229,7 +230,7 @@ class Site:
 
     async def openapi(self, request: Request) -> Response:
         """`GET /openapi.json`: these routes, for programs."""
-        return JSONResponse(openapi.document(self.doors))
+        return JSONResponse(openapi.document(self.doors, self._node.model.names))
 
     async def sign_in_page(self, request: Request) -> Response:
         """`GET /sign-in`: where invitations lead to."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from app.core.commands import (
     CloseSession,
     Command,
+    Context,
     Delete,
     Differs,
     Hello,
@@ -18,6 +19,7 @@ from app.core.commands import (
     Rename,
     Say,
     Sessions,
+    Set,
     Stop,
     Watch,
 )  # fmt: skip
@@ -100,6 +102,11 @@ async def execute(caller: Caller, node: Node, command: Command) -> None:
             ok(session=id)
         case Differs():
             await _differs(caller, node, command)
+        case Set(session=id, settings=settings):
+            ok(session=id, at=str(await node.set(Session(user, id), settings)))
+        case Context(set=given, version=version):
+            known = await node.context(user, given, version)
+            ok(context=known.values, version=known.version)
         case Ping():
             ok()
 

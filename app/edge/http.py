@@ -4,8 +4,7 @@ Who is asking, and that they may, is decided in `edge.routes`, before any of thi
 """
 
 import asyncio
-import secrets
-from contextlib import aclosing
+import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,36 +12,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.core.commands import Say, command_of
-from app.core.entries import Batch, End, Gone, decode
+from app.core.context import Context
 from app.core.errors import (
-    BY_CODE,
     BadFrame,
-    ChatError,
     Forbidden,
-    Internal,
     ModelTimeout,
-    ModelUnavailable,
-    NotFound,
     StateUnavailable,
     Unavailable,
 )
 from app.core.identity import Identity
-from app.core.model import Cursor, Session, Turn, User
-from app.core.protocol import kind_of
+from app.core.model import Session, Turn, User
+from app.core.protocol import check, kind_of
 from app.edge.access import Access, visitor_of
 from app.edge.bodies import body_of, problem
-from app.live.follow import Restart
-from app.live.tail import tail
 from app.node import Node
 from app.state.outcomes import Said
+from app.stateless import Failed, answer, answered, message_name
 
+ETAG: Final = re.compile(r'"(\d{1,15})"\Z')
 PROBE_SECONDS: Final = 0.8  # many a prober gives up after one
-
-
-class LetGo(NotFound):
-    """It was there."""
-
-    status = 410
 
 
 class Api:
@@ -85,11 +73,14 @@ class Api:
             if not isinstance(body.get(name), str):
                 seen = f"got {kind_of(body[name])}" if body.get(name) is not None else "it is missing"
                 raise BadFrame(f"{name}: expected text, {seen}")
-        frame.setdefault("id", secrets.token_urlsafe(12).replace("-", "m").replace("_", "m"))
+        frame.setdefault("id", message_name())
         say = _say(frame)
         session = Session(user, str(say.session))
         said = await self._said(request, session, say)
-        return _chatted(session, said, await self._awaited(session, said.run))
+        try:
+            return JSONResponse(answer(session, said.run, await self._awaited(session, said.run)))
+        except Failed as error:
+            return problem(error, run=error.run, response=error.text)
 
     async def turns(self, request: Request, user: User) -> Response:
         """`POST /api/sessions/{id}/turns`: say, and return at once; the answer is followed elsewhere."""
@@ -99,13 +90,25 @@ class Api:
             raise BadFrame(
                 f"Idempotency-Key is {key[:80]!r} and id is {str(body['id'])[:80]!r}; expected them to agree"
             )
-        body.setdefault("id", secrets.token_hex(12))
+        body.setdefault("id", message_name())
         allowed = {name: body[name] for name in ("id", "text", "model", "context", "when_busy") if name in body}
         say = _say(allowed | {"session": request.path_params["id"]})
         session = Session(user, str(say.session))
         said = await self._said(request, session, say)
         answer = {"session": session.id, "run": said.run, "at": str(said.at), "duplicate": said.duplicate}
         return JSONResponse(answer, 202)
+
+    async def context(self, request: Request, user: User) -> Response:
+        """`GET /api/context`: what is known of oneself; its version is the `ETag`."""
+        return _known(await self._node.context(user, None, None))
+
+    async def change_context(self, request: Request, user: User) -> Response:
+        """`PATCH /api/context`: change some of it (`null` removes a value); with `If-Match`, if that is its version."""
+        given, version = await body_of(request), request.headers.get("if-match")
+        if version is not None and not (match := ETAG.match(version)):
+            raise BadFrame(f'If-Match: expected "<version>" as in ETag, got {version[:40]!r}')
+        check(given)
+        return _known(await self._node.context(user, given, int(match[1]) if version is not None and match else None))
 
     async def health(self, request: Request) -> Response:
         """`GET /health`: how this node and what it depends on are."""
@@ -137,13 +140,13 @@ class Api:
         return await self._node.say(session, say)
 
     async def _awaited(self, session: Session, run: str) -> Turn | None:
-        """Wait for a run's end, as long as it may take and this node stays; return its turn, see `_answer`.
+        """Wait for a run's end, as long as it may take and this node stays; return its turn, see `answered`.
 
         Raises:
             ModelTimeout, Unavailable
         """
         settings = self._node.settings
-        answering = asyncio.create_task(self._answer(session, run))
+        answering = asyncio.create_task(answered(self._node, session, run))
         self._waiting.add(answering)
         answering.add_done_callback(self._waiting.discard)
         try:
@@ -160,22 +163,6 @@ class Api:
         finally:
             answering.cancel()
 
-    async def _answer(self, session: Session, run: str) -> Turn | None:
-        """Wait for a run's end, and return its turn as the history has it; None if the history has let it go."""
-        state = await self._node.sessions.snapshot(session, turns=100)
-        waiting = {one["run"] for one in state.queued} | {state.run["id"] if state.run else ""}
-        if run in waiting:
-            async with tail(self._node.hub, session, state.at) as pulls, aclosing(pulls):
-                async for pulled in pulls:
-                    if isinstance(pulled, Restart):
-                        return await self._answer(session, run)
-                    if _ends(run, pulled):
-                        return await self._answer(session, run)
-        turn = next((turn for turn in reversed(state.turns) if turn.id == run), None)
-        if turn is None and await self._node.sessions.stopped_in_queue(session, run):
-            return Turn(run, "assistant", "", run, at=str(state.at), state="stopped")
-        return turn
-
     async def _redis(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
@@ -185,41 +172,12 @@ class Api:
         return True
 
 
+def _known(context: Context) -> Response:
+    headers = {"ETag": f'"{context.version}"'}
+    return JSONResponse({"context": context.values, "version": context.version}, headers=headers)
+
+
 def _say(frame: dict[str, Any]) -> Say:
     say = command_of({"type": "say"} | frame)
     assert isinstance(say, Say)
     return say
-
-
-def _ends(run: str, batch: Batch) -> bool:
-    """Say whether a batch ends `run`, or its session."""
-    return any(
-        isinstance(entry, Gone) or (isinstance(entry, End) and entry.run == run) for entry in map(decode, batch.entries)
-    )
-
-
-def _chatted(session: Session, said: Said, turn: Turn | None) -> Response:
-    if turn is None:
-        return problem(LetGo("this message was answered or stopped, and the history does not have the answer"))
-    if turn.state == "failed":
-        return problem(_failure(turn), run=said.run, response=turn.text)
-    metadata = {
-        "model": turn.model,
-        "tokens_used": turn.usage or {},
-        "processing_time": (turn.timing or {}).get("total_ms", 0) / 1000,
-        "tools_used": [],
-        "run": said.run,
-    } | ({"state": turn.state} if turn.state else {})
-    at = datetime.fromtimestamp(Cursor.parse(turn.at).ms / 1000, UTC)
-    return JSONResponse(
-        {"response": turn.text, "session_id": session.id, "metadata": metadata, "timestamp": at.isoformat()}
-    )
-
-
-def _failure(turn: Turn) -> ChatError:
-    """A failed run's code as an error: 504 for one that timed out, else 502."""
-    if turn.code == "model_timeout":
-        return ModelTimeout("the answer took too long")
-    error = ModelUnavailable("the answer failed", code=turn.code)
-    error.retry = BY_CODE.get(error.code, Internal).retry
-    return error

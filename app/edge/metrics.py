@@ -60,6 +60,7 @@ class _Node(Collector):
         yield _counted("chat_appends", "Appends to logs.", node.runs.appends)
         yield _counted("chat_gaps_healed", "Gaps in what was heard that were read from a log.", node.hub.tally.healed)
         yield _counter("chat_resets", "Readers that had to begin again, by why.", "why", node.hub.tally.resets)
+        yield _counter("chat_damaged", "Values that could not be read, and were left out.", "kind", node.damaged)
         yield _counter("chat_refused", "What was refused, by the limit that it passed.", "limit", node.rates.refused)
         yield _counted("chat_divergences", "Texts of readers that were not the log's: must stay 0.", node.differing)
         states = GaugeMetricFamily(

@@ -1,28 +1,48 @@
 """The HTTP routes, as OpenAPI 3.1 says them: `GET /openapi.json`. A test holds it to the routes that there are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from app.core.errors import BY_CODE
 from app.core.model import ID
 from app.core.protocol import CONTEXT_BYTES, TEXT_BYTES
+from app.edge.operators import KEY_LENGTH
 from app.edge.routes import Guarded, Open
 
 Schema = dict[str, Any]
 
 TEXT: Final[Schema] = {"type": "string"}
+SHORT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 1000}
+MODEL: Final = "#/components/schemas/Model"
 NUMBER: Final[Schema] = {"type": "integer"}
 NAMED: Final[Schema] = {"type": "string", "pattern": f"^{ID.pattern.removesuffix(chr(92) + 'Z')}$"}
 SAID: Final[Schema] = {
-    "type": "string", "minLength": 1, "description": f"at most {TEXT_BYTES} bytes of UTF-8, not blank",
+    "type": "string", "pattern": r"[^\s\u001c-\u001f]", "maxLength": TEXT_BYTES // 4,
+    "description": f"at most {TEXT_BYTES} bytes of UTF-8, so that more characters may fit",
 }  # fmt: skip
-CONTEXT: Final[Schema] = {"type": "object", "description": f"at most {CONTEXT_BYTES} bytes as compact JSON"}
+CONTEXT: Final[Schema] = {
+    "type": "object", "additionalProperties": {"$ref": "#/components/schemas/Value"},
+    "description": f"at most {CONTEXT_BYTES} bytes as compact JSON",
+}  # fmt: skip
+VALUE: Final[Schema] = {
+    "anyOf": [
+        {"type": ["string", "boolean", "null"]},
+        {"type": "number", "minimum": -(2**63), "maximum": 2**64 - 1},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Value"}},
+        {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Value"}},
+    ]
+}
 PROBLEM: Final = "#/components/schemas/Problem"
 ID_OF_SESSION: Final = {"name": "id", "in": "path", "required": True, "schema": NAMED}
 
 
 def _map(required: Iterable[str] = (), **properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": sorted(required)}
+
+
+def _one_of(*maps: Schema) -> Schema:
+    """One of these, and nothing of the others."""
+    return {"oneOf": [one | {"additionalProperties": False} for one in maps]}
 
 
 WHO: Final = _map(("user", "role"), user=TEXT, role={"enum": ["user", "operator"]}, name=TEXT, expires_at=NUMBER)
@@ -35,10 +55,16 @@ CHATTED: Final = _map(
     timestamp={"type": "string", "format": "date-time"},
 )  # fmt: skip
 TURN: Final = _map(
-    ("text",), text=SAID, id=NAMED, model=TEXT, context=CONTEXT, when_busy={"enum": ["queue", "interrupt", "reject"]}
+    ("text",),
+    text=SAID,
+    id=NAMED,
+    model={"$ref": MODEL},
+    context=CONTEXT,
+    when_busy={"enum": ["queue", "interrupt", "reject"]},
 )
 ACCEPTED: Final = _map(("session", "run", "at", "duplicate"), session=TEXT, run=TEXT, at=TEXT,
                        duplicate={"type": "boolean"})  # fmt: skip
+KNOWN: Final = _map(("context", "version"), context={"type": "object"}, version=NUMBER)
 RECORD: Final = _map(("at", "what", "by", "node"), at=NUMBER, what=TEXT, by=TEXT, node=TEXT)
 
 # Of each route: what it does, its parameters, its body, what it answers (status and body; None: none, or no JSON),
@@ -54,12 +80,13 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
     ),
     ("POST", "/api/sessions/{id}/turns"): (
         "Say, and return at once.",
-        [ID_OF_SESSION, {"name": "Idempotency-Key", "in": "header", "schema": NAMED}],
+        [ID_OF_SESSION],
         TURN, {202: ACCEPTED}, (400, 404, 408, 409, 413, 429, 503),
     ),
     ("POST", "/api/sign-in"): (
         "Exchange a token or an invitation for the page's cookie.", [],
-        _map(token=TEXT, invite=TEXT), {200: WHO}, (400, 401, 403, 408, 413, 429, 503),
+        _one_of(_map(("token",), token=SHORT), _map(("invite",), invite=SHORT)), {200: WHO},
+        (400, 401, 403, 408, 413, 429, 503),
     ),
     ("DELETE", "/api/sign-in"): ("Sign out.", [], None, {204: None}, (503,)),
     ("GET", "/api/me"): ("Who one is.", [], None, {200: WHO}, (429, 503)),
@@ -67,8 +94,23 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
         "One `hello`, from wherever one is.", [], None,
         {201: _map(("ticket", "seconds"), ticket=TEXT, seconds={"type": "number"})}, (429, 503),
     ),
+    ("GET", "/api/context"): ("What is known of oneself.", [], None, {200: KNOWN}, (429, 503)),
+    ("PATCH", "/api/context"): (
+        "Change some of it; null removes a value. With If-Match (the ETag), if nothing else was changed.", [],
+        {
+            "type": "object", "maxProperties": 8, "additionalProperties": {"$ref": "#/components/schemas/Value"},
+            "propertyNames": {"pattern": r"^(?!last_seen$|total_interactions$|last_activity$|message_count$"
+                              r"|expertise_level$|preferred_style$|language$|instructions$)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"},
+        },
+        {200: KNOWN}, (400, 408, 409, 413, 429, 503),
+    ),
     ("POST", "/api/revoke"): (
-        "Sign somebody out everywhere.", [], _map(user=TEXT, name=TEXT, issuer=TEXT, token=TEXT), {204: None},
+        "Sign somebody out everywhere.", [],
+        _one_of(
+            _map(("user",), user={"type": "string", "minLength": KEY_LENGTH, "maxLength": KEY_LENGTH}),
+            _map(("name",), name=SHORT, issuer=SHORT), _map(("token",), token=SHORT),
+        ),
+        {204: None},
         (400, 408, 413, 429, 503),
     ),
     ("GET", "/api/audit"): (
@@ -82,8 +124,8 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
 }  # fmt: skip
 
 
-def document(doors: Iterable[Open | Guarded]) -> dict[str, Any]:
-    """Describe routes."""
+def document(doors: Iterable[Open | Guarded], models: Sequence[str]) -> dict[str, Any]:
+    """Describe routes, and which models there are."""
     paths: dict[str, dict[str, Any]] = {}
     for door in doors:
         paths.setdefault(door.path, {})[door.method.lower()] = _operation(door)
@@ -100,7 +142,10 @@ def document(doors: Iterable[Open | Guarded]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "chat", "version": "chat.v1", "description": "The WebSocket is at /ws: docs/protocol.md."},
         "paths": paths,
-        "components": {"schemas": {"Problem": problem}, "securitySchemes": schemes},
+        "components": {
+            "schemas": {"Problem": problem, "Model": {"enum": list(models)}, "Value": VALUE},
+            "securitySchemes": schemes,
+        },
     }
 
 

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from app.config import Settings, loopback
-from app.core.errors import Forbidden
+from app.core.errors import BadFrame, Forbidden
 
 FORWARDED: Final = ("forwarded", "x-real-ip", "via")
 PREFIX_OF_ONE: Final = 64  # of IPv6: what one household has
@@ -50,9 +50,12 @@ class Origins:
 
         Raises:
             Forbidden: it comes from a foreign page, or by a way that is not served.
+            BadFrame: it names several hosts (RFC 9112, 3.2).
         """
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        if len(hosts := headers.getlist("host")) > 1:
+            raise BadFrame(f"{len(hosts)} Host headers; expected one")
+        host = hosts[0] if hosts else ""
         if self._only_here:
             self._from_here(headers, host)
         visitor = self.visitor(scope)

@@ -14,6 +14,10 @@
 | `{b}:gone` | sorted set | `GONE_SECONDS`; a member: as long | `delete`: digests of what was said in what was deleted |
 | `{u<user>}:sessions` | sorted set | session, the latest | `listed` |
 | `{u<user>}:live` | channel | | hints: a session of the list changed |
+| `{u<user>}:context` | hash | `CONTEXT_DAYS` | `context`, `seen`: preferences, and how often the user spoke |
+| `{u<user>}:metadata:<id>` | hash | `METADATA_HOURS` | `context`: what is derived of a session |
+| `{u<user>}:counted:<run>` | string | a minute | `seen`: that a run was counted |
+| `{u<user>}:stale` | channel | | what is kept of the user's context is stale |
 | `{u<user>}:rate:<what>`, `{a<address>}:rate:<what>` | string | until all is given back | `rate`, `turn`: limits |
 | `{u<user>}:running` | hash | a day | `turn`, `ran`: places among the running answers, by session |
 | `{u<user>}:quota` | hash | 31 days | `spend`: tokens used, by day |
@@ -92,6 +96,26 @@ def user_sessions(user: User) -> str:
 def user_live(user: User) -> str:
     """Channel on which a user's nodes hear that the list changed."""
     return f"{user_tag(user)}:live"
+
+
+def user_context(user: User) -> str:
+    """Key of what is known of a user."""
+    return f"{user_tag(user)}:context"
+
+
+def session_metadata(session: Session) -> str:
+    """Key of what is derived of a session."""
+    return f"{user_tag(session.user)}:metadata:{session.id}"
+
+
+def counted_run(user: User, run: str) -> str:
+    """Key that says that a user's run was counted."""
+    return f"{user_tag(user)}:counted:{run}"
+
+
+def user_stale(user: User) -> str:
+    """Channel on which nodes hear that a user's context has changed."""
+    return f"{user_tag(user)}:stale"
 
 
 def user_running(user: User) -> str:

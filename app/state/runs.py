@@ -1,5 +1,6 @@
 """A run as its writer has it: append, renew, try again, end, give up; and taking over what others have lost."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -21,12 +22,13 @@ class Runs:
     been done, and may be asked again with the same arguments.
     """
 
-    def __init__(self, scripts: Scripts, *, incarnation: str, name: str, bounds: Bounds) -> None:
+    def __init__(self, scripts: Scripts, *, incarnation: str, name: str, bounds: Bounds, damaged: Counter[str]) -> None:
         self.appends = 0  # made by this node
         self._scripts = scripts
         self._incarnation = incarnation
         self._name = name
         self._bounds = bounds
+        self._damaged = damaged
         self._window = bounds.window + 1
         self._lease_ms, self._run_ms, self._ttl_ms = (
             int(seconds * 1000) for seconds in (bounds.lease_s, bounds.run_s, bounds.session_s)
@@ -90,7 +92,7 @@ class Runs:
         )  # fmt: skip
         match status:
             case b"ended" | b"already":
-                return Ended(cursor_of(rest[0]), carry_of(session, rest[1], self._incarnation))
+                return Ended(cursor_of(rest[0]), carry_of(session, rest[1], self._incarnation, self._damaged))
             case b"lost":
                 return Lost(int(rest[0]))
         return Fenced()
@@ -123,7 +125,7 @@ class Runs:
             "claim", keys.all, keys.live, member, run, self._incarnation, self._name, self._lease_ms, self._window,
             ATTEMPTS, packed(dict(can)),
         )  # fmt: skip
-        carry = carry_of(session, rest[0], self._incarnation) if status == b"claimed" else None
+        carry = carry_of(session, rest[0], self._incarnation, self._damaged) if status == b"claimed" else None
         if carry is None:
             return None
         running = running_of(run, rest[2])

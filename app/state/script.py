@@ -23,8 +23,8 @@ from app.state.connect import Pipe, backoff
 TOTAL_SECONDS: Final = 5.0
 RETRY_MS: Final = 1000
 ON_SESSIONS: Final = (
-    "append", "attempt", "claim", "delete", "end", "history", "meta", "read", "release", "renew", "restore", "say",
-    "snapshot", "stop",
+    "append", "attempt", "claim", "delete", "end", "history", "meta", "put", "read", "release", "renew", "restore",
+    "say", "set", "snapshot", "stop",
 )  # fmt: skip
 PRELUDE: Final = dict.fromkeys(ON_SESSIONS, "prelude") | dict.fromkeys(("rate", "turn"), "gcra")
 

@@ -1,18 +1,21 @@
 """A session's log, history and queue, as readers and speakers have it: one method is one script is one round trip."""
 
-from collections.abc import Sequence
-from typing import Final
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgpack
 import msgspec
 
 from app.core import entries
+from app.core.coalesce import pieces
 from app.core.commands import Say, fingerprint
 from app.core.entries import Batch
-from app.core.errors import Busy, IdReused, NotFound, QueueFull
+from app.core.errors import Busy, IdReused, NotFound, QueueFull, TooLong
 from app.core.model import START, Cursor, Request, Session, Turn, title_of
-from app.core.protocol import BATCH_BYTES, QUEUED, SNAPSHOT_BYTES
-from app.state.bounds import ENTRIES, GONE_SECONDS, MESSAGE_IDS, QUEUE_BYTES, Bounds
+from app.core.protocol import ANSWER_BYTES, BATCH_BYTES, QUEUED, SNAPSHOT_BYTES, TEXT_BYTES
+from app.state.bounds import ENTRIES, GONE_SECONDS, LOG_ENTRIES, MESSAGE_IDS, QUEUE_BYTES, Bounds
 from app.state.keys import session_keys
 from app.state.outcomes import Page, Read, Reset, Said, Snapshot
 from app.state.script import Scripts
@@ -25,7 +28,7 @@ from app.state.stored import (
     record_of,
     running_of,
     sendable,
-    turn_of,
+    turns_of,
 )
 
 EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -38,11 +41,12 @@ class Sessions:
     been done, and may be asked again.
     """
 
-    def __init__(self, scripts: Scripts, *, incarnation: str, name: str, bounds: Bounds) -> None:
+    def __init__(self, scripts: Scripts, *, incarnation: str, name: str, bounds: Bounds, damaged: Counter[str]) -> None:
         self._scripts = scripts
         self._incarnation = incarnation
         self._name = name
         self._bounds = bounds
+        self._damaged = damaged
         self._window = bounds.window + 1  # the question, and the turns before it
         self._lease_ms, self._run_ms, self._ttl_ms = (
             int(seconds * 1000) for seconds in (bounds.lease_s, bounds.run_s, bounds.session_s)
@@ -65,6 +69,7 @@ class Sessions:
             record_of(Turn(id="", role="user", text=say.text, run=run)), packed(request), model, say.when_busy,
             self._incarnation, self._name, self._lease_ms, self._run_ms, self._ttl_ms, QUEUED, self._bounds.turns,
             MESSAGE_IDS, title_of(say.text), self._window, QUEUE_BYTES, len(msgspec.json.encode(say.text)),
+            0 if say.model else 1,
         )  # fmt: skip
         match status:
             case b"id_reused":
@@ -76,7 +81,7 @@ class Sessions:
             case b"queue_full":
                 raise QueueFull(f"as much waits already as may: {QUEUED} turns, or {QUEUE_BYTES} bytes of text")
         was_run, at, before, duplicate, given = rest
-        carry = carry_of(session, given, self._incarnation)
+        carry = carry_of(session, given, self._incarnation, self._damaged)
         return Said(was_run.decode(), cursor_of(before), cursor_of(at), bool(duplicate), carry)
 
     async def stop(self, session: Session, run: str) -> Cursor:
@@ -102,6 +107,33 @@ class Sessions:
         status, *_ = await self._scripts.run("meta", keys.all, keys.live, title, meta, self._ttl_ms)
         if status == b"not_found":
             raise NotFound(f"no session {session.id!r}")
+
+    async def set(self, session: Session, settings: Mapping[str, Any]) -> Cursor:
+        """Change some of a session's settings (an empty text removes one), and return the log's head."""
+        keys, meta = session_keys(session), entries.encode(entries.Meta(**settings))
+        texts = {name: msgspec.json.encode(value).decode() if value != "" else "" for name, value in settings.items()}
+        pairs = [part for pair in texts.items() for part in pair]
+        _, at = await self._scripts.run("set", keys.all, keys.live, meta, self._ttl_ms, *pairs)
+        return cursor_of(at)
+
+    async def put(self, session: Session, turn: Turn) -> None:
+        """Put a turn into the history that nobody said here, once for each id: with a `run` and its `end`, an answer.
+
+        Raises:
+            Busy: an answer is under way.
+            TooLong
+        """
+        keys, user = session_keys(session), turn.role == "user"
+        if (size := len(turn.text.encode())) > (most := TEXT_BYTES if user else ANSWER_BYTES):
+            raise TooLong(f"a turn of {size} bytes; at most {most} are taken")
+        said = [entries.Turn(id=turn.id, text=turn.text, run=turn.run)] if user else _answered(turn, self._name)
+        told, title = map(entries.encode, said), title_of(turn.text) if user else ""
+        status, *_ = await self._scripts.run(
+            "put", keys.all, keys.live, turn.id, record_of(turn), self._bounds.turns, LOG_ENTRIES, self._ttl_ms,
+            MESSAGE_IDS, title, *told,
+        )  # fmt: skip
+        if status == b"busy":
+            raise Busy("an answer is under way in this session; put turns there when it has ended")
 
     async def delete(self, session: Session) -> None:
         """Remove a session, with its run and its queue. Removing what isn't there is no error."""
@@ -129,7 +161,7 @@ class Sessions:
         )
         run = running_of(running[0].decode(), running[1]) if running else None
         room = SNAPSHOT_BYTES - len(msgspec.json.encode((queued, run)))
-        kept = newest_fitting([turn_of(line) for line in lines], room)
+        kept = newest_fitting(turns_of(lines, self._damaged), room)
         return Snapshot(cursor_of(at), title.decode(), kept, bool(more) or len(kept) < len(lines), queued, run)
 
     async def history(self, session: Session, before: str | None, limit: int) -> Page:
@@ -142,7 +174,7 @@ class Sessions:
         status, *rest = await self._scripts.run("history", keys.all, before or "", limit, SNAPSHOT_BYTES)
         if status == b"not_found":
             raise NotFound(f"no turn {before!r} in this session's history")
-        turns = [turn_of(line) for line in rest[0]]
+        turns = turns_of(rest[0], self._damaged)
         kept = newest_fitting(turns, SNAPSHOT_BYTES)
         return Page(kept, bool(rest[1]) or len(kept) < len(turns))
 
@@ -167,3 +199,12 @@ class Sessions:
         """Read the heads of sessions; `0-0` for one that isn't there."""
         asked = [("HMGET", session_keys(session).head, "ms", "seq") for session in sessions]
         return [Cursor(int(ms), int(seq)) if seq is not None else START for ms, seq in await self._scripts.look(asked)]
+
+
+def _answered(turn: Turn, node: str) -> list[entries.Entry]:
+    """An answer as readers of the log are told of it."""
+    data = turn.text.encode()
+    begun = entries.Run(run=turn.run, turn=turn.run, attempt=1, how="new", node=node, model=turn.model or "")
+    deltas = [entries.Delta(run=turn.run, text=part) for part in pieces(turn.text, entries.TEXT_BYTES)]
+    end = entries.End(run=turn.run, state="done", length=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return [begun, *deltas, end]

@@ -1,5 +1,8 @@
 """How values are stored, and what of them goes into one frame."""
 
+import logging
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgpack
@@ -12,6 +15,8 @@ from app.core.transcript import Running
 from app.state.outcomes import Carry
 
 HEADER_BYTES: Final = 1024
+
+log = logging.getLogger(__name__)
 
 
 def cursor_of(text: bytes) -> Cursor:
@@ -61,6 +66,18 @@ def turn_of(line: bytes) -> Turn:
     return msgspec.convert(msgpack.unpackb(record) | {"at": at.decode(), "id": id.decode()}, Turn)
 
 
+def turns_of(lines: Iterable[bytes], damaged: Counter[str]) -> list[Turn]:
+    """Read lines of the history; one that is damaged is reported, counted, and left out."""
+    turns = []
+    for line in lines:
+        try:
+            turns.append(turn_of(line))
+        except (ValueError, TypeError, msgspec.MsgspecError, msgpack.exceptions.UnpackException):
+            damaged["turn"] += 1
+            log.error("a turn of a history is damaged, and left out: %r", line[:60])
+    return turns
+
+
 def newest_fitting(turns: list[Turn], room: int) -> tuple[Turn, ...]:
     """The newest turns whose JSON fits in `room` bytes."""
     for index in range(len(turns) - 1, -1, -1):
@@ -82,15 +99,15 @@ def running_of(run: str, log: list[Any]) -> dict[str, Any] | None:
     return folded.wire() if folded else None
 
 
-def carry_of(session: Session, given: list[Any] | None, incarnation: str) -> Carry | None:
+def carry_of(session: Session, given: list[Any] | None, incarnation: str, damaged: Counter[str]) -> Carry | None:
     """Read what a script puts into this node's hands, as `hand` of `scripts/prelude.lua` gives it."""
     if not given:
         return None
-    run, fence, request, left_ms, lines, attempt = given
+    run, fence, request, left_ms, lines, attempt, model = given
     return Carry(
         Writer(session, run.decode(), int(fence), incarnation),
-        msgspec.convert(msgpack.unpackb(request), Request),
+        msgspec.convert(msgpack.unpackb(request) | {"model": model.decode()}, Request),
         int(left_ms) / 1000,
-        tuple(turn_of(line) for line in lines),
+        tuple(turns_of(lines, damaged)),
         int(attempt),
     )

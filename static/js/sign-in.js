@@ -15,7 +15,7 @@ const session = isId(hash.slice(1)) ? hash : "";
 
 function tell(words) {
   const problem = byId("problem");
-  problem.textContent = words;
+  problem.textContent = words && words[0].toUpperCase() + words.slice(1);
   problem.hidden = !words;
 }
 

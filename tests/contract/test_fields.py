@@ -25,6 +25,8 @@ FIELDS: dict[str, tuple[Frame, Frame]] = {
     "rename": ({"session": "s", "title": "t"}, {}),
     "delete": ({"session": "s"}, {}),
     "differs": ({"session": "s", "run": "r", "sha256": "0" * 64}, {}),
+    "set": ({"session": "s"}, {"model": "script-1", "temperature": 0.5, "prompt": "p"}),
+    "context": ({}, {"set": {"language": "en"}, "version": 0}),
     "ping": ({}, {}),
 }
 WRONG: tuple[Any, ...] = (7, 1.5, True, "text", [7], {"a": 7})

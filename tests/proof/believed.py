@@ -81,6 +81,7 @@ class Believed:
     over: set[str] = field(default_factory=set)  # all runs that have ended
     turns: list[bytes] = field(default_factory=list)  # lines of the history, all of them
     title: str = ""
+    settings: dict[str, str] = field(default_factory=dict)  # as JSON
     ended: tuple[str, int, str] | None = None  # the writer who made the last end
     ended_at: Cursor = START
     aged: bool = False  # nothing has renewed its lifetime for a while
@@ -129,6 +130,16 @@ class Believed:
         `coming` is the turn that is being said, and `in_front` whether it goes before those that wait; `record` is the
         answer's turn, of a run that ends.
         """
+        first = len(self.log)
+        added = self.add(published)
+        for id, raw in self.log[first:]:
+            entry = entries.decode(raw)
+            assert entry is not None
+            self._fold(entry, id, coming, in_front, record)
+        return added
+
+    def add(self, published: bytes) -> list[bytes]:
+        """Believe that one publish is in the log, and return its entries."""
         after, at, added = unpacked(published)
         law(ORDER, after == self.at, "the log is at", self.at, "but heard", after, at)
         law(ORDER, at.seq == after.seq + len(added) and at.ms >= after.ms, after, at, len(added), "entries")
@@ -136,10 +147,17 @@ class Believed:
             id = Cursor(at.ms, seq)
             self.log.append((id, raw))
             self.stored.append([str(id).encode(), [b"e", raw]])
-            entry = entries.decode(raw)
-            assert entry is not None
-            self._fold(entry, id, coming, in_front, record)
         return added
+
+    def forget(self, max_ids: int) -> None:
+        """Know the newest ids only."""
+        while len(self.said) > max_ids:
+            del self.said[next(iter(self.said))]
+
+    def trimmed(self, max_entries: int) -> None:
+        """Believe that the log has its newest entries only."""
+        if len(self.log) - self.trim.seq > max_entries:
+            self.trim = self.log[-max_entries - 1][0]
 
     def _fold(self, entry: Entry, id: Cursor, coming: Waiting | None, in_front: bool, record: bytes) -> None:
         match entry:
@@ -156,7 +174,7 @@ class Believed:
             case entries.End():
                 self._end(entry, id, record)
             case entries.Meta():
-                self.title = entry.title or ""
+                self.title = self.title if entry.title is None else entry.title
             case _:
                 law(ORDER, False, "nobody writes", entry)
 

@@ -84,8 +84,9 @@ def handed(told: Believed, call: Call, index: int, now: Running | None, window: 
     part = call.answer[index] if index < len(call.answer) else None
     law(HANDS, part is not None, "nothing is handed, and not", now)
     assert part is not None
-    run, fence, request, left_ms, turns, attempt = part
+    run, fence, request, left_ms, turns, attempt, model = part
     law(HANDS, (run, int(fence), int(attempt)) == (now.run.encode(), now.fence, now.attempt), part, "and not", now)
+    law(HANDS, model == now.question.model.encode(), model, "and not", now)
     law(HANDS, (request, turns) == (now.question.request, told.turns[-window:]), part, "and not", told.turns[-window:])
     law(HANDS, int(left_ms) == now.deadline - call.clock, left_ms, "ms left, and not", now.deadline - call.clock)
     return part

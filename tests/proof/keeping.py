@@ -66,6 +66,7 @@ def _keeps(told: Believed, head: Any, log: Any, run: Any, turns: Any, said: Any,
     law(KEEPS, [msgpack.unpackb(one, raw=True) for one in queue] == plain(waiting), queue, waiting)
     expected = _head(told) if told.log else {}
     law(KEEPS, {name: head.get(name) for name in expected} == expected, head, expected)
+    law(KEEPS, {name for name in head if name.startswith(b"s:")} <= expected.keys(), head, expected)
     law(KEEPS, bool(head) == bool(told.log) and head.get(b"stop") == _stop(told.run), head, told.run)
     law(KEEPS, run == (_run(told.run) if told.run is not None else {}), run, told.run)
 
@@ -77,6 +78,7 @@ def _head(told: Believed) -> dict[bytes, Any]:
         "run": now.run if now else "", "incarnation": now.incarnation if now else "", "born": told.born,
         "state": "running" if now else "idle",
     } | ({"count": now.count} if now else {})  # fmt: skip
+    fields |= {f"s:{name}": value for name, value in told.settings.items()}
     return {name.encode(): str(value).encode() for name, value in fields.items()}
 
 
@@ -92,8 +94,10 @@ def _run(now: Running) -> dict[bytes, bytes]:
 
 
 def _said(told: Believed) -> dict[bytes, bytes]:
-    by_id = {id: f"{one.print} {one.run} {one.before} {one.at}" for id, one in told.said.items()}
-    by_run = {f"r:{one.run}": "stopped" if one.stopped else id for id, one in told.said.items()}
+    by_id = {
+        id: f"{one.print} {one.run} {one.before} {one.at}" if one.run else one.print for id, one in told.said.items()
+    }
+    by_run = {f"r:{one.run}": "stopped" if one.stopped else id for id, one in told.said.items() if one.run}
     return {name.encode(): value.encode() for name, value in (by_id | by_run).items()}
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from app.core.model import START, Cursor, Session
+from app.core.model import START, Cursor, Session, Turn
 from app.state.bounds import GONE_SECONDS
 from tests.proof.laws import law
 from tests.proof.line import Line
@@ -92,6 +92,25 @@ class Machine(RuleBasedStateMachine):
         asked = node.sessions.rename(session, title) if title is not None else node.sessions.delete(session)
         node.begin(node.only(asked), fates)
 
+    @rule(
+        place=places, session=sessions, fates=fates,
+        settings=st.sampled_from(
+            ({"prompt": "one"}, {"prompt": ""}, {"prompt": "two", "model": MODELS[-1]}, {"model": ""})
+        ),
+    )  # fmt: skip
+    def arrange(self, place: int, session: Session, settings: dict[str, Any], fates: Sequence[Fate]) -> None:
+        """Somebody changes how a session is answered."""
+        node = self.scene.nodes[place]
+        node.begin(node.only(node.sessions.set(session, settings)), fates)
+
+    @rule(
+        place=places, session=sessions, role=st.sampled_from(("user", "assistant")), pick=st.integers(0, 5), fates=fates
+    )
+    def put(self, place: int, session: Session, role: str, pick: int, fates: Sequence[Fate]) -> None:
+        """Somebody brings a turn from elsewhere, maybe once more."""
+        node, id = self.scene.nodes[place], f"brought-{role}-{pick}"
+        node.begin(node.only(node.sessions.put(session, Turn(id=id, role=role, text=f"{id}.", run=id))), fates)
+
     # What those do who carry a run, or want one.
 
     @answered
@@ -153,7 +172,10 @@ class Machine(RuleBasedStateMachine):
         chosen(self.scene.lost, pick)(fates)
 
     @precondition(lambda self: self.world.calls)
-    @rule(pick=st.integers(0, 5), script=st.sampled_from(("any", "say", "append", "restore", "end", "claim", "meta")))
+    @rule(
+        pick=st.integers(0, 5),
+        script=st.sampled_from(("any", "say", "append", "restore", "end", "claim", "meta", "set", "put")),
+    )
     def late(self, pick: int, script: str) -> None:
         """A call that everybody had given up arrives after all; nobody hears its answer."""
         calls = list(self.world.calls)[::-1]

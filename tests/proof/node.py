@@ -5,6 +5,7 @@ answer may get lost. Such a call waits, while anything else happens, until it is
 that is driven by hand. Nothing needs an event loop.
 """
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from enum import Enum
 from typing import Any, Final, Literal, cast
@@ -65,8 +66,8 @@ class Node:
     def __init__(self, world: World, number: int) -> None:
         self.wire = Wire(world)
         scripts, told = cast(Scripts, self.wire), {"incarnation": f"inc-{number}", "name": f"node-{number}"}
-        self.sessions = Sessions(scripts, bounds=BOUNDS, **told)
-        self.runs = Runs(scripts, bounds=BOUNDS, **told)
+        self.sessions = Sessions(scripts, bounds=BOUNDS, damaged=Counter(), **told)
+        self.runs = Runs(scripts, bounds=BOUNDS, damaged=Counter(), **told)
         self.name = told["name"]
         self.pens: dict[str, Pen] = {}
         self.asking: list[Coroutine[Any, Any, None]] = []  # that wait to be made again, but for pens

@@ -1,6 +1,7 @@
 """What people do to a session, by contract: say, stop, rename, delete."""
 
 import hashlib
+import json
 
 import msgpack
 
@@ -15,7 +16,7 @@ from tests.proof.laws import ONE_END, ORDER, TURNS, law
 def say(told: Believed, call: Call) -> None:
     """A new turn begins or waits; one whose id is known gives what was; nothing else is done."""
     (_, _, id, print, run, _, _, record, request, model, busy, incarnation, _, lease_ms, run_ms, _,
-     max_queued, max_turns, max_ids, title, window, max_bytes, json_bytes) = call.args  # fmt: skip
+     max_queued, max_turns, max_ids, title, window, max_bytes, json_bytes, unnamed) = call.args  # fmt: skip
     known = told.said.get(id)
     if known is not None and known.print != print:
         return call.refuses("id_reused")
@@ -32,20 +33,21 @@ def say(told: Believed, call: Call) -> None:
     if told.run is not None and (len(told.waiting) >= max_queued or size > max_bytes):
         return call.refuses("queue_full")
 
+    if unnamed and (own := told.settings.get("model")):
+        model = json.loads(own)
     before, interrupted = told.at, told.run
     text = msgpack.unpackb(request)["text"]
     coming = Waiting(id, run, text, model, record, request, json_bytes)
     told.take(call.published, coming=coming, in_front=busy == "interrupt")
     told.said[id] = Said(print, run, before, told.at)
-    while len(told.said) > max_ids:
-        del told.said[next(iter(told.said))]
+    told.forget(max_ids)
     told.aged = False
     if interrupted is not None:
         interrupted.stop = interrupted.stop or busy == "interrupt"
         call.hints(*hinted(interrupted if busy == "interrupt" else None))
         return call.agrees("said", run, told.at, before, 0, None)
-    if before == START:
-        told.title, told.born = title, call.clock
+    told.born = told.born if before != START else call.clock
+    told.title = told.title or title
     begun = told.begun(incarnation, max_turns, call.clock + lease_ms, call.clock + run_ms)
     law(TURNS, begun is not None, "nothing began", call.answer)
     hand = handed(told, call, 5, begun, window)
@@ -82,6 +84,38 @@ def meta(told: Believed, call: Call) -> None:
     law(ANSWER, told.title == title, told.title, call.args)
     told.aged = False
     return call.agrees("set", told.at)
+
+
+def set(told: Believed, call: Call) -> None:
+    """Settings change, where one does; a session that was not there is, with no title."""
+    _, meta, _, *pairs = call.args
+    given = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    if all(told.settings.get(name, "") == value for name, value in given.items()):
+        return call.refuses("set", told.at)
+    told.born = told.born if told.log else call.clock
+    law(ANSWER, told.take(call.published) == [meta], call.args)
+    told.settings = {name: value for name, value in (told.settings | given).items() if value}
+    told.aged = False
+    return call.agrees("set", told.at)
+
+
+def put(told: Believed, call: Call) -> None:
+    """A turn is in the history that nobody said here, once; not while a run is under way."""
+    _, id, record, max_turns, max_entries, _, max_ids, title, *added = call.args
+    name = f"put:{id}"
+    if name in told.said:
+        return call.refuses("put", told.said[name].print)
+    if told.run is not None:
+        return call.refuses("busy")
+    told.born = told.born if told.log else call.clock
+    law(ANSWER, told.add(call.published) == added, call.args)
+    told.said[name] = Said(str(told.at), "", told.at, told.at)
+    told.forget(max_ids)
+    told.turns.append(f"{told.at} {id} ".encode() + record)
+    del told.turns[:-max_turns]
+    told.title, told.aged = told.title or title, False
+    told.trimmed(max_entries)
+    return call.agrees("put", told.at)
 
 
 def delete(told: Believed, call: Call) -> None:

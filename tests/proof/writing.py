@@ -96,8 +96,7 @@ def end(told: Believed, call: Call) -> None:
     told.ended, told.ended_at, told.aged = (run, fence, incarnation), at, False
     begun = told.begun(incarnation, max_turns, call.clock + lease_ms, call.clock + run_ms)
     hand = handed(told, call, 2, begun, window)
-    if len(told.log) - told.trim.seq > max_entries:
-        told.trim = told.log[-max_entries - 1][0]
+    told.trimmed(max_entries)
     call.hints()
     return call.agrees("ended", at, hand)
 

@@ -50,11 +50,6 @@ if waiting then
 end
 redis.call('HSET', HEAD, 'ended', run .. ' ' .. fence .. ' ' .. incarnation, 'ended_at', ids[last])
 
-local surplus = redis.call('XLEN', LOG) - tonumber(ARGV[13])
-if surplus > 0 then
-  local dropped = redis.call('XRANGE', LOG, '-', '+', 'COUNT', surplus)
-  redis.call('HSET', HEAD, 'trim', dropped[#dropped][1])
-  redis.call('XTRIM', LOG, 'MAXLEN', '=', tonumber(ARGV[13]))
-end
+trim(tonumber(ARGV[13]))
 touch(tonumber(ARGV[11]))
 return {'ended', ids[last], waiting and given(incarnation, window) or false}

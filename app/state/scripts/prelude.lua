@@ -84,6 +84,36 @@ local function touch(ttl_ms)
   end
 end
 
+-- Make a session, if it is not there; give it a title, if it has none.
+local function found(title)
+  if redis.call('EXISTS', HEAD) == 0 then
+    redis.call('HSET', HEAD, 'born', string.format('%.0f', clock()), 'title', title, 'trim', '0-0',
+      'fence', 0, 'run', '', 'incarnation', '', 'state', 'idle')
+  elseif title ~= '' and (head('title')) == '' then
+    redis.call('HSET', HEAD, 'title', title)
+  end
+end
+
+-- Know one more of the ids under which something was said; past `limit`, forget the oldest.
+local function know(id, limit)
+  redis.call('RPUSH', IDS, id)
+  if redis.call('LLEN', IDS) > limit then
+    local old = redis.call('LPOP', IDS)
+    local old_run = string.match(redis.call('HGET', SAID, old) or '', '^%S+ (%S+)')
+    redis.call('HDEL', SAID, old, 'r:' .. (old_run or ''))
+  end
+end
+
+-- Keep the newest entries of the log, and where it begins.
+local function trim(limit)
+  local surplus = redis.call('XLEN', LOG) - limit
+  if surplus > 0 then
+    local dropped = redis.call('XRANGE', LOG, '-', '+', 'COUNT', surplus)
+    redis.call('HSET', HEAD, 'trim', dropped[#dropped][1])
+    redis.call('XTRIM', LOG, 'MAXLEN', '=', limit)
+  end
+end
+
 -- Make `incarnation` the writer of a run that begins now. The fence only grows, for the life of the session.
 local function begin(member, run, model, request, incarnation, lease_ms, run_ms)
   local fence = (tonumber((head('fence'))) or 0) + 1
@@ -100,12 +130,12 @@ local function run_entry(run, turn, attempt, how, name, model)
 end
 
 -- What a producer needs to carry the current run.
--- Returns run, fence, request, ms left, turns that end with the question, attempt.
+-- Returns run, fence, request, ms left, turns that end with the question, attempt, model.
 local function hand(window)
   local run, fence = head('run', 'fence')
-  local request, deadline, attempt = unpack(redis.call('HMGET', RUN, 'request', 'deadline', 'attempt'))
+  local request, deadline, attempt, model = unpack(redis.call('HMGET', RUN, 'request', 'deadline', 'attempt', 'model'))
   local left = string.format('%.0f', tonumber(deadline) - clock())
-  return {run, fence, request, left, redis.call('LRANGE', TURNS, -window, -1), attempt}
+  return {run, fence, request, left, redis.call('LRANGE', TURNS, -window, -1), attempt, model}
 end
 
 -- The same for a producer that has just been given the run, or was given it by a call whose answer it never saw:

@@ -4,7 +4,7 @@
 -- ARGV  1 channel  2 member of the leases  3 message id  4 fingerprint  5 run  6 `turn` entry  7 the same, queued
 --       8 turn for the history  9 request  10 model  11 queue|interrupt|reject  12 incarnation  13 node's name
 --       14 lease ms  15 run ms  16 session ttl ms  17 max queued  18 max turns  19 max ids  20 title  21 window
---       22 max bytes queued  23 bytes of this text, as JSON
+--       22 max bytes queued  23 bytes of this text, as JSON  24 '1' if the model was not named: the session's own counts
 -- Returns {'said', run, at, before, duplicate, given?} | {'id_reused'} | {'gone'} | {'busy'} | {'queue_full'}
 
 local channel, member, id, print, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -23,7 +23,11 @@ if (tonumber(redis.call('ZSCORE', GONE, trace(id, print))) or 0) > clock() then
   return {'gone'}
 end
 
-local current = (head('run'))
+local current, own = head('run', 's:model')
+local model = ARGV[10]
+if own ~= '' and ARGV[24] == '1' then
+  model = cjson.decode('[' .. own .. ']')[1]
+end
 if current ~= '' and when_busy == 'reject' then
   return {'busy'}
 end
@@ -39,17 +43,14 @@ end
 
 local before, at, ids
 if current == '' then
-  local now = string.format('%.0f', clock())
-  redis.call('HSETNX', HEAD, 'born', now)
-  redis.call('HSETNX', HEAD, 'title', ARGV[20])
-  redis.call('HSETNX', HEAD, 'trim', '0-0')
-  begin(member, run, ARGV[10], ARGV[9], incarnation, tonumber(ARGV[14]), tonumber(ARGV[15]))
-  before, at, ids = add(channel, {ARGV[6], run_entry(run, id, 1, 'new', ARGV[13], ARGV[10])})
+  found(ARGV[20])
+  begin(member, run, model, ARGV[9], incarnation, tonumber(ARGV[14]), tonumber(ARGV[15]))
+  before, at, ids = add(channel, {ARGV[6], run_entry(run, id, 1, 'new', ARGV[13], model)})
   redis.call('HSET', RUN, 'began', at)
   remember(ids[1], id, ARGV[8], tonumber(ARGV[18]))
 else
   before, at = add(channel, {ARGV[7]})
-  local waiting = cmsgpack.pack({id, run, ARGV[10], ARGV[8], ARGV[9], at, tonumber(ARGV[23])})
+  local waiting = cmsgpack.pack({id, run, model, ARGV[8], ARGV[9], at, tonumber(ARGV[23])})
   if when_busy == 'interrupt' then
     redis.call('LPUSH', QUEUE, waiting)
     redis.call('HSET', HEAD, 'stop', 1)
@@ -59,12 +60,9 @@ else
   end
 end
 
+redis.call('HINCRBY', HEAD, 'spoken', 1)
+redis.call('HSET', HEAD, 'spoke_at', string.format('%.0f', clock()))
 redis.call('HSET', SAID, id, print .. ' ' .. run .. ' ' .. before .. ' ' .. at, 'r:' .. run, id)
-redis.call('RPUSH', IDS, id)
-if redis.call('LLEN', IDS) > tonumber(ARGV[19]) then
-  local old = redis.call('LPOP', IDS)
-  local old_run = string.match(redis.call('HGET', SAID, old) or '', '^%S+ (%S+)')
-  redis.call('HDEL', SAID, old, 'r:' .. (old_run or ''))
-end
+know(id, tonumber(ARGV[19]))
 touch(tonumber(ARGV[16]))
 return {'said', run, at, before, 0, current == '' and given(incarnation, window) or false}
