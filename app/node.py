@@ -91,8 +91,8 @@ class Node:
         pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
         self.asks = RequestContextBuilder(self.storage)
         defaults = Defaults(window=settings.window_turns, temperature=settings.model_temperature)
-        prompts = Prompts(self.asks, model, defaults)
-        self.runner = Runner(self.runs, model, prompts, tasks, node=settings.node, pace=pace, ended=self._ended)
+        self.prompts = Prompts(self.asks, model, defaults)
+        self.runner = Runner(self.runs, model, self.prompts, tasks, node=settings.node, pace=pace, ended=self._ended)
         self.rescue = Rescue(
             self.runs, self.runner, can={name: model.abilities(name).takeover for name in model.names},
             lease_s=settings.lease_seconds, paused=lambda: self.draining,
@@ -122,12 +122,19 @@ class Node:
         model = say.model or self.model.names[0]
         if model not in self.model.names:
             raise BadFrame(f"say: model: {model!r}; expected one of {', '.join(self.model.names)}")
-        said = await self.sessions.say(session, say, run="r-" + secrets.token_hex(12), model=model)
+        said = await self.sessions.say(
+            session, say, run="r-" + secrets.token_hex(12), model=model, models=self.model.names
+        )
         self.runner.carry(said.carry)
         if not said.duplicate:
             self._tell(session, "here")
             self.in_passing(self.contexts.spoke(session.user, said.run))
         return said
+
+    def model_of(self, settings: dict[str, Any]) -> str:
+        """The model that a session asks where none is named: its own, if it has one that is here."""
+        own = settings.get("model")
+        return own if own in self.model.names else self.model.names[0]
 
     async def set(self, session: Session, settings: dict[str, Any]) -> Cursor:
         """Change a session's settings, and return the log's head.

@@ -247,6 +247,7 @@ class Run:
         turn = Turn(
             id=run, role="assistant", text=answer.text, run=run, state=None if state == "done" else state, code=code,
             model=self.carry.request.model, usage=self._usage, timing=timing,
+            temperature=self._prompt and self._prompt.temperature, prompt=self._prompt and self._prompt.fingerprint,
         )  # fmt: skip
         ended = await self._writing.end([*last, entries.encode(end)], turn)
         self.state, self.ended_at = state, ended.at.ms

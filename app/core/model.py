@@ -106,6 +106,8 @@ class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str | None = None
     usage: dict[str, Any] | None = None
     timing: dict[str, Any] | None = None
+    temperature: float | None = None
+    prompt: str | None = None  # the fingerprint of what was asked
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):

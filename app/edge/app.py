@@ -36,6 +36,7 @@ from app.edge.expiry import Expiry
 from app.edge.heartbeat import Heartbeat
 from app.edge.http import Api
 from app.edge.operators import Operators
+from app.edge.own import Own
 from app.edge.routes import Guarded, Open, routes
 from app.edge.sign_in import SignIn
 from app.edge.websocket import Connection
@@ -125,8 +126,7 @@ class Site:
             Open("DELETE", "/api/sign-in", sign_in.sign_out),
             Guarded("GET", "/api/me", "chat", sign_in.me),
             Guarded("POST", "/api/ticket", "chat", sign_in.ticket),
-            Guarded("GET", "/api/context", "chat", api.context),
-            Guarded("PATCH", "/api/context", "chat", api.change_context),
+            *Own(node).doors,
             Guarded("POST", "/api/revoke", "operate", operators.revoke),
             Guarded("GET", "/api/audit", "operate", operators.audit),
             Open("GET", "/health", api.health),
@@ -136,7 +136,8 @@ class Site:
         served = [*routes(self.doors, access), Mount("/static", StaticFiles(directory=STATIC))]
         app = CORSMiddleware(
             Starlette(routes=served, exception_handlers=HANDLERS), allow_origins=sorted(access.origins.allowed),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"], allow_headers=["Authorization", "Content-Type", *IDS],
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", *IDS],
             expose_headers=["ETag", "Retry-After"],
         )  # fmt: skip
         self.app: ASGIApp = Gate(app, self.socket, access)

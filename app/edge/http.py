@@ -4,7 +4,6 @@ Who is asking, and that they may, is decided in `edge.routes`, before any of thi
 """
 
 import asyncio
-import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.core.commands import Say, command_of
-from app.core.context import Context
 from app.core.errors import (
     BadFrame,
     Forbidden,
@@ -22,14 +20,13 @@ from app.core.errors import (
 )
 from app.core.identity import Identity
 from app.core.model import Session, Turn, User
-from app.core.protocol import check, kind_of
+from app.core.protocol import kind_of
 from app.edge.access import Access, visitor_of
 from app.edge.bodies import body_of, problem
 from app.node import Node
 from app.state.outcomes import Said
 from app.stateless import Failed, answer, answered, message_name
 
-ETAG: Final = re.compile(r'"(\d{1,15})"\Z')
 PROBE_SECONDS: Final = 0.8  # many a prober gives up after one
 
 
@@ -98,18 +95,6 @@ class Api:
         answer = {"session": session.id, "run": said.run, "at": str(said.at), "duplicate": said.duplicate}
         return JSONResponse(answer, 202)
 
-    async def context(self, request: Request, user: User) -> Response:
-        """`GET /api/context`: what is known of oneself; its version is the `ETag`."""
-        return _known(await self._node.context(user, None, None))
-
-    async def change_context(self, request: Request, user: User) -> Response:
-        """`PATCH /api/context`: change some of it (`null` removes a value); with `If-Match`, if that is its version."""
-        given, version = await body_of(request), request.headers.get("if-match")
-        if version is not None and not (match := ETAG.match(version)):
-            raise BadFrame(f'If-Match: expected "<version>" as in ETag, got {version[:40]!r}')
-        check(given)
-        return _known(await self._node.context(user, given, int(match[1]) if version is not None and match else None))
-
     async def health(self, request: Request) -> Response:
         """`GET /health`: how this node and what it depends on are."""
         redis = await self._redis()
@@ -170,11 +155,6 @@ class Api:
         except (StateUnavailable, TimeoutError):
             return False
         return True
-
-
-def _known(context: Context) -> Response:
-    headers = {"ETag": f'"{context.version}"'}
-    return JSONResponse({"context": context.values, "version": context.version}, headers=headers)
 
 
 def _say(frame: dict[str, Any]) -> Say:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from app.core.errors import BY_CODE
 from app.core.model import ID
 from app.core.protocol import CONTEXT_BYTES, TEXT_BYTES
+from app.edge.export import FORMATS
 from app.edge.operators import KEY_LENGTH
 from app.edge.routes import Guarded, Open
 
@@ -67,6 +68,16 @@ ACCEPTED: Final = _map(("session", "run", "at", "duplicate"), session=TEXT, run=
 KNOWN: Final = _map(("context", "version"), context={"type": "object"}, version=NUMBER)
 RECORD: Final = _map(("at", "what", "by", "node"), at=NUMBER, what=TEXT, by=TEXT, node=TEXT)
 
+
+def _query(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+LIMIT: Final = _query("limit", {"type": "integer", "minimum": 1, "maximum": 100})
+FORMAT: Final = _query("format", {"enum": list(FORMATS)})
+LISTED: Final[Schema] = {"type": "array", "items": {"type": "object"}}
+YES_OR_NO: Final[Schema] = {"type": "boolean"}
+
 # Of each route: what it does, its parameters, its body, what it answers (status and body; None: none, or no JSON),
 # and with which problems.
 Told = tuple[str, list[Schema], Schema | None, dict[int, Schema | None], tuple[int, ...]]
@@ -94,6 +105,38 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
         "One `hello`, from wherever one is.", [], None,
         {201: _map(("ticket", "seconds"), ticket=TEXT, seconds={"type": "number"})}, (429, 503),
     ),
+    ("GET", "/api/sessions"): (
+        "One's list, latest first.", [_query("query", TEXT | {"maxLength": 200}), _query("before", NAMED), LIMIT], None,
+        {200: _map(("sessions", "more"), sessions=LISTED, more=YES_OR_NO)}, (400, 404, 429, 503),
+    ),
+    ("PATCH", "/api/sessions/{id}"): (
+        "Give a session a title, or settings.", [ID_OF_SESSION],
+        _map(
+            title={"type": "string", "pattern": r"[^\s\u001c-\u001f]", "maxLength": 200},
+            model={"$ref": MODEL}, temperature={"type": "number", "minimum": 0, "maximum": 2},
+            prompt={"type": "string", "maxLength": 2000},
+        ),
+        {200: _map(("session", "at"), session=TEXT, at=TEXT)}, (400, 404, 408, 413, 429, 503),
+    ),
+    ("DELETE", "/api/sessions/{id}"): ("Remove a session, for good.", [ID_OF_SESSION], None, {204: None}, (400, 429, 503)),
+    ("GET", "/api/sessions/{id}/turns"): (
+        "A page of a session's history, oldest first.", [ID_OF_SESSION, _query("before", SHORT | {"maxLength": 64}), LIMIT],
+        None, {200: _map(("turns", "more"), turns=LISTED, more=YES_OR_NO)}, (400, 404, 429, 503),
+    ),
+    ("GET", "/api/sessions/{id}/prompt"): (
+        "What a model would be asked, if this were said now.", [ID_OF_SESSION, _query("text", TEXT)], None,
+        {200: _map(("model", "temperature", "prompt", "messages"), model=TEXT, temperature={"type": "number"}, prompt=TEXT,
+                   messages=LISTED)}, (400, 429, 503),
+    ),
+    ("GET", "/api/sessions/{id}/export"): (
+        "All of one session.", [ID_OF_SESSION, FORMAT], None, {200: None}, (400, 429, 503),
+    ),
+    ("POST", "/api/sessions/{id}/runs/{run}/stop"): (
+        "End a run, running or queued.",
+        [ID_OF_SESSION, {"name": "run", "in": "path", "required": True, "schema": NAMED}], None,
+        {200: _map(("session", "run", "at"), session=TEXT, run=TEXT, at=TEXT)}, (400, 404, 429, 503),
+    ),
+    ("GET", "/api/export"): ("All that one has.", [FORMAT], None, {200: None}, (400, 429, 503)),
     ("GET", "/api/context"): ("What is known of oneself.", [], None, {200: KNOWN}, (429, 503)),
     ("PATCH", "/api/context"): (
         "Change some of it; null removes a value. With If-Match (the ETag), if nothing else was changed.", [],

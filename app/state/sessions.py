@@ -52,8 +52,9 @@ class Sessions:
             int(seconds * 1000) for seconds in (bounds.lease_s, bounds.run_s, bounds.session_s)
         )
 
-    async def say(self, session: Session, say: Say, *, run: str, model: str) -> Said:
-        """Accept a turn and begin its run here, or queue it. `run` is the id it gets if it is new.
+    async def say(self, session: Session, say: Say, *, run: str, model: str, models: Sequence[str] = ()) -> Said:
+        """Accept a turn and begin its run here, or queue it. `run` is the id it gets if it is new. Where the turn names
+        no model, the session's own answers, if it is one of `models`; else `model`.
 
         Raises:
             IdReused, Busy, QueueFull, StateUnavailable
@@ -69,7 +70,7 @@ class Sessions:
             record_of(Turn(id="", role="user", text=say.text, run=run)), packed(request), model, say.when_busy,
             self._incarnation, self._name, self._lease_ms, self._run_ms, self._ttl_ms, QUEUED, self._bounds.turns,
             MESSAGE_IDS, title_of(say.text), self._window, QUEUE_BYTES, len(msgspec.json.encode(say.text)),
-            0 if say.model else 1,
+            "" if say.model else "\n".join(("", *models, "")),
         )  # fmt: skip
         match status:
             case b"id_reused":

@@ -69,7 +69,7 @@ async def test_dns_rebinding(
     async with attacked(redis_url, redis, model) as (served, client):
         own = {"Host": host, "Origin": f"http://{host}"}
         for door in served.site.doors:
-            url = door.path.replace("{id}", "s")
+            url = door.path.replace("{id}", "s").replace("{run}", "r")
             answer = await client.request(
                 door.method, url, headers=own | {"X-User-Id": "ada"}, json=BODIES.get(door.path)
             )
@@ -107,7 +107,9 @@ async def test_cross_site_forms(redis_url: str, redis: redis_package.Redis, mode
             for origin in ({"Origin": EVIL}, {"Origin": "null"}, {}):
                 headers = {"Content-Type": kind, "Cookie": cookie} | origin
                 content = b'{"session_id":"s","message":"x","text":"x","name":"ada","invite":"x","pad":"="}'
-                answer = await client.post(door.path.replace("{id}", "s"), headers=headers, content=content)
+                answer = await client.post(
+                    door.path.replace("{id}", "s").replace("{run}", "r"), headers=headers, content=content
+                )
                 if door.path == "/api/ticket" and not origin:
                     assert answer.status_code == 201  # nobody reads it: no page of another origin may
                     redis.delete(*redis.keys("ticket:*"))
@@ -148,7 +150,7 @@ async def test_a_proxy_of_this_machine(
         trace = {name: "for=8.8.8.8" if name == "Forwarded" else "8.8.8.8"}
         for door in served.site.doors:
             answer = await client.request(
-                door.method, door.path.replace("{id}", "s"), headers=trace | {"X-User-Id": "ada"}
+                door.method, door.path.replace("{id}", "s").replace("{run}", "r"), headers=trace | {"X-User-Id": "ada"}
             )
             _refused(answer, 403)
         assert await _upgrade(served, codec, trace | {"X-User-Id": "ada"}) == 403

@@ -5,6 +5,7 @@ numbers of Redis commands. Who is nobody, or no more, or an operator, is refused
 """
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -65,6 +66,14 @@ def requests(theirs: Theirs) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/api/sessions/{id}/turns"): {"json": {"text": "Hello.", "id": "m-http-2"}},
         ("GET", "/api/me"): {},
         ("GET", "/api/context"): {},
+        ("GET", "/api/sessions"): {},
+        ("PATCH", "/api/sessions/{id}"): {"json": {"prompt": "Be mine."}},
+        ("DELETE", "/api/sessions/{id}"): {},
+        ("GET", "/api/sessions/{id}/turns"): {"params": {"before": theirs.turn}},
+        ("GET", "/api/sessions/{id}/prompt"): {"params": {"text": "x"}},
+        ("GET", "/api/sessions/{id}/export"): {},
+        ("POST", "/api/sessions/{id}/runs/{run}/stop"): {},
+        ("GET", "/api/export"): {},
         ("PATCH", "/api/context"): {"json": {"language": "en"}},
         ("POST", "/api/ticket"): {},
         ("POST", "/api/revoke"): {"json": {"name": "ada"}},
@@ -161,6 +170,32 @@ async def test_anothers_is_as_if_it_never_was(
         assert len(model.asked) == (4 if type == "say" else 1)
 
 
+async def test_anothers_over_http_is_as_if_it_never_was(
+    redis_url: str, redis: redis_package.Redis, model: Script
+) -> None:
+    """Each route that names something: the same status and the same bytes; and of ada's nothing is touched."""
+    async with _with_ada(redis_url, model) as (served, theirs), httpx.AsyncClient(trust_env=False) as client:
+        never = Theirs(NEVER, "r-" + "0" * (len(theirs.run) - 2), "m-never-was")
+        before = {key: value for key, value in _state(redis).items() if SESSION.encode() in key}
+        named = [door for door in _guarded(served.site) if "{" in door.path and not door.path.endswith("/turns")]
+        named += [door for door in _guarded(served.site) if (door.method, door.path[-6:]) == ("GET", "/turns")]
+        for door in named:
+            said = []
+            for one, user in ((theirs, "eve"), (never, "eva")):
+                url = served.http + door.path.replace("{id}", one.session).replace("{run}", one.run)
+                told = requests(one)[door.method, door.path]
+                answer = await client.request(door.method, url, headers=bearer(user), **told)
+                assert "secret" not in answer.text
+                text = re.sub(r'"(at|exported_at|user)":"[^"]*"', "", answer.text)
+                said.append((answer.status_code, _masked(text, one)))
+            assert said[0] == said[1], door.path
+        after = {key: value for key, value in _state(redis).items() if SESSION.encode() in key}
+        ada = User.of("", "ada").key.encode()
+        assert {key for key in before if ada in key} <= after.keys()
+        assert _changed(before, {key: value for key, value in after.items() if ada in key}) == set()
+        assert len(model.asked) == 1
+
+
 def _plain(frame: Frame) -> Frame:
     """A frame without what is different each time: ids and times of one's own."""
     shown = {name: value for name, value in frame.items() if name not in ("at", "after", "user")}
@@ -202,7 +237,7 @@ async def test_routes_refuse(redis_url: str, redis: redis_package.Redis, model: 
         for door in _guarded(served.site):
             if who == "operator" and door.right == "operate":
                 continue
-            url = served.http + door.path.replace("{id}", theirs.session)
+            url = served.http + door.path.replace("{id}", theirs.session).replace("{run}", theirs.run)
             told = requests(theirs)[door.method, door.path]
             answer = await client.request(door.method, url, headers=headers(), **told)
             assert (door.path, status) == (door.path, answer.status_code)

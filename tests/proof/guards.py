@@ -63,8 +63,9 @@ BY_SCRIPT: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "say": (
         ("one run at a time", "if current == '' then\n  found(", "if true then\n  found("),
-        ("who names a model gets it", "if own ~= '' and ARGV[24] == '1' then", "if own ~= '' then"),
-        ("who names none gets the session's", "if own ~= '' and ARGV[24] == '1' then", "if false then"),
+        ("who names none gets the session's", "if own ~= '' and ARGV[24] ~= '' then", "if false then"),
+        ("who names a model gets it, and who names none one that is here",
+         "if string.find(ARGV[24], '\\n' .. own .. '\\n', 1, true) then", "if true then"),
         ("a say is given its own run only", "mine and mine[1] == was_run and mine or false", "mine or false"),
         ("a say is given its run again", "mine and mine[1] == was_run and mine or false", "false"),
         ("an id is remembered", "redis.call('HSET', SAID, id,", "redis.call('HSET', SAID,"),

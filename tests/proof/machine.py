@@ -95,7 +95,10 @@ class Machine(RuleBasedStateMachine):
     @rule(
         place=places, session=sessions, fates=fates,
         settings=st.sampled_from(
-            ({"prompt": "one"}, {"prompt": ""}, {"prompt": "two", "model": MODELS[-1]}, {"model": ""})
+            (
+                {"prompt": "one"}, {"prompt": ""}, {"model": MODELS[-1]}, {"model": ""},
+                {"prompt": "two", "model": MODELS[1]},
+            )
         ),
     )  # fmt: skip
     def arrange(self, place: int, session: Session, settings: dict[str, Any], fates: Sequence[Fate]) -> None:

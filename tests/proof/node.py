@@ -95,7 +95,7 @@ class Node:
     async def say(self, session: Session, say: Say, run: str, model: str) -> None:
         """Commit a turn, and carry its run if it is put into this node's hands."""
         try:
-            said = await self.sessions.say(session, say, run=run, model=model)
+            said = await self.sessions.say(session, say, run=run, model=model, models=tuple(CAN))
         except ClientError:
             return
         self.carry(said.carry)

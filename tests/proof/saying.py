@@ -33,8 +33,9 @@ def say(told: Believed, call: Call) -> None:
     if told.run is not None and (len(told.waiting) >= max_queued or size > max_bytes):
         return call.refuses("queue_full")
 
-    if unnamed and (own := told.settings.get("model")):
-        model = json.loads(own)
+    own = json.loads(told.settings.get("model", '""'))
+    if own and f"\n{own}\n" in unnamed:
+        model = own
     before, interrupted = told.at, told.run
     text = msgpack.unpackb(request)["text"]
     coming = Waiting(id, run, text, model, record, request, json_bytes)

@@ -91,7 +91,8 @@ class Scene:
     def say(self, place: int, session: Session, text: str, model: str, busy: Any, fates: Sequence[Fate] = ()) -> None:
         """Say something new through a node."""
         number, node = len(self.said), self.nodes[place]
-        say = Say(id=f"m{number}", text=f"{number % 10}{text}", session=session.id, when_busy=busy)
+        named = model if number % 2 else None
+        say = Say(id=f"m{number}", text=f"{number % 10}{text}", session=session.id, model=named, when_busy=busy)
         self.said.append((session, say, model))
         node.begin(node.say(session, say, f"r{number}", model), fates)
 
@@ -99,7 +100,7 @@ class Scene:
         """Say again what was said, or something else under its id. Who sends again knows no run."""
         session, say, model = said
         self._born += 1
-        again = Say(id=say.id, text=say.text + more, session=say.session, when_busy=say.when_busy)
+        again = Say(id=say.id, text=say.text + more, session=say.session, model=say.model, when_busy=say.when_busy)
         node.begin(node.say(session, again, f"r-{self._born}", model), fates)
 
     def claim(self, node: Node, session: Session, run: str, fates: Sequence[Fate] = ()) -> None:

@@ -7,7 +7,7 @@
 
 local ms, seq, run = head('ms', 'seq', 'run')
 local ids, now = redis.call('LRANGE', IDS, 0, -1), clock()
-local said = seq ~= '' and redis.call('HMGET', SAID, unpack(ids))
+local said = #ids > 0 and redis.call('HMGET', SAID, unpack(ids)) or {}
 hint()
 redis.call('DEL', HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE)
 if seq == '' then

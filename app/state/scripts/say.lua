@@ -4,7 +4,7 @@
 -- ARGV  1 channel  2 member of the leases  3 message id  4 fingerprint  5 run  6 `turn` entry  7 the same, queued
 --       8 turn for the history  9 request  10 model  11 queue|interrupt|reject  12 incarnation  13 node's name
 --       14 lease ms  15 run ms  16 session ttl ms  17 max queued  18 max turns  19 max ids  20 title  21 window
---       22 max bytes queued  23 bytes of this text, as JSON  24 '1' if the model was not named: the session's own counts
+--       22 max bytes queued  23 bytes of this text, as JSON  24 '' if the model was named, else which there are, for the session's own counts: a line each
 -- Returns {'said', run, at, before, duplicate, given?} | {'id_reused'} | {'gone'} | {'busy'} | {'queue_full'}
 
 local channel, member, id, print, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -25,8 +25,11 @@ end
 
 local current, own = head('run', 's:model')
 local model = ARGV[10]
-if own ~= '' and ARGV[24] == '1' then
-  model = cjson.decode('[' .. own .. ']')[1]
+if own ~= '' and ARGV[24] ~= '' then
+  own = cjson.decode('[' .. own .. ']')[1]
+  if string.find(ARGV[24], '\n' .. own .. '\n', 1, true) then
+    model = own
+  end
 end
 if current ~= '' and when_busy == 'reject' then
   return {'busy'}

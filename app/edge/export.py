@@ -1,0 +1,72 @@
+"""All that somebody has, to take along: as JSON for programs, as Markdown for people.
+
+It leaves one session after the other, so that a node holds one at a time. What changes meanwhile may be in it or not.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from app.core.model import Session, User
+from app.node import Node
+from app.state.storage import ConversationTurn
+
+FORMATS: Final = {"json": ("application/json", ".json"), "markdown": ("text/markdown; charset=utf-8", ".md")}
+PAGE: Final = 100
+NAMES: Final = {"user": "You", "assistant": "Assistant"}
+
+
+async def exported(node: Node, user: User, only: list[str] | None, format: str) -> AsyncIterator[bytes]:
+    """Give some sessions of a user's, or all, and what is known of them, piece by piece."""
+    ids = _ids(node, user) if only is None else _given(only)
+    if format == "markdown":
+        async for id in ids:
+            yield _markdown(await _session(node, Session(user, id)))
+        return
+    context = await node.contexts.of_user(user) if only is None else None
+    head: dict[str, Any] = {"user": user.key, "exported_at": datetime.now(UTC).isoformat()}
+    head |= {"context": context.values} if context is not None else {}
+    yield msgspec.json.encode(head)[:-1] + b',"sessions":['
+    before = b""
+    async for id in ids:
+        yield before + msgspec.json.encode(await _session(node, Session(user, id)))
+        before = b","
+    yield b"]}\n"
+
+
+async def _given(ids: list[str]) -> AsyncIterator[str]:
+    for id in ids:
+        yield id
+
+
+async def _ids(node: Node, user: User) -> AsyncIterator[str]:
+    """The sessions of a list, latest first."""
+    before, more = None, True
+    while more:
+        found, more = await node.users.sessions(user, query=None, before=before, limit=PAGE)
+        for one in found:
+            yield one.id
+        before = found[-1].id if found else None
+        more = more and bool(found)
+
+
+async def _session(node: Node, session: Session) -> dict[str, Any]:
+    """All of one session."""
+    history = await node.storage.get_conversation_history(session)
+    metadata = await node.storage.get_session_metadata(session)
+    listed = await node.users.listed(session)
+    return {
+        "id": session.id, "title": listed.title, "metadata": metadata, "turns": [turn.to_dict() for turn in history],
+    }  # fmt: skip
+
+
+def _markdown(session: dict[str, Any]) -> bytes:
+    """One session as a document."""
+    parts = [f"# {session['title'] or session['id']}\n"]
+    for turn in map(ConversationTurn.from_dict, session["turns"]):
+        said = turn.timestamp.strftime("%Y-%m-%d %H:%M UTC")
+        model = f", {turn.metadata['model']}" if turn.metadata.get("model") else ""
+        parts.append(f"**{NAMES[turn.role]}** ({said}{model})\n\n{turn.content}\n")
+    return "\n".join(parts).encode() + b"\n"
