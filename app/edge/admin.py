@@ -9,16 +9,18 @@ import asyncio
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from app.core.errors import ChatError, Forbidden
 from app.edge.app import HANDLERS, Site
 from app.edge.bodies import problem
 from app.edge.metrics import Metrics
-from app.edge.origins import HERE, is_address
+from app.edge.origins import HERE, counted, forwarded, is_address, single
 from app.node import Node
 
 
@@ -33,22 +35,26 @@ class OperatorsOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         try:
-            await self._check(scope, receive)
+            await self._check(scope)
         except ChatError as error:
-            await problem(error)(scope, receive, send)
+            if scope["type"] == "websocket":
+                await WebSocket(scope, receive, send).send_denial_response(problem(error))
+            else:
+                await problem(error)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _check(self, scope: Scope, receive: Receive) -> None:
-        request, access = Request(scope, receive), self._site.access
-        host = request.headers.get("host", "")
-        if "origin" in request.headers or not is_address(host):
+    async def _check(self, scope: Scope) -> None:
+        headers, access = Headers(scope=scope), self._site.access
+        host = single(headers, "host")
+        of_a_page = "origin" in headers or headers.get("sec-fetch-site", "none") != "none"
+        if scope["type"] != "http" or of_a_page or not is_address(host):
             raise Forbidden(
                 f"this port is not for pages; expected no Origin, and an address as Host, not {host[:80]!r}"
             )
-        visitor = access.origins.visitor(scope)
-        if visitor.address != HERE and not self._guests:
-            access.authorise(await access.auth.identify(visitor), "operate")
+        straight = counted(scope["client"][0]) == HERE and not any(map(forwarded, headers))
+        if not straight and not self._guests:  # who came through a proxy is not here, whatever it says
+            access.authorise(await access.auth.identify(access.origins.visitor(scope)), "operate")
 
 
 def admin(node: Node, site: Site, metrics: Metrics, told: asyncio.Event) -> ASGIApp:

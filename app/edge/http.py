@@ -75,7 +75,9 @@ class Api:
         session = Session(user, str(say.session))
         said = await self._said(request, session, say)
         try:
-            return JSONResponse(answer(session, said.run, await self._awaited(session, said.run)))
+            turn = await self._awaited(session, said.run)
+            self._access.authorise(request.state.identity, "chat")  # that took a while
+            return JSONResponse(answer(session, said.run, turn))
         except Failed as error:
             return problem(error, run=error.run, response=error.text)
 

@@ -118,15 +118,18 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
         ),
         {200: _map(("session", "at"), session=TEXT, at=TEXT)}, (400, 404, 408, 413, 429, 503),
     ),
-    ("DELETE", "/api/sessions/{id}"): ("Remove a session, for good.", [ID_OF_SESSION], None, {204: None}, (400, 429, 503)),
+    ("DELETE", "/api/sessions/{id}"): (
+        "Remove a session, for good.", [ID_OF_SESSION], None, {204: None}, (400, 429, 503),
+    ),
     ("GET", "/api/sessions/{id}/turns"): (
-        "A page of a session's history, oldest first.", [ID_OF_SESSION, _query("before", SHORT | {"maxLength": 64}), LIMIT],
+        "A page of a session's history, oldest first.",
+        [ID_OF_SESSION, _query("before", SHORT | {"maxLength": 64}), LIMIT],
         None, {200: _map(("turns", "more"), turns=LISTED, more=YES_OR_NO)}, (400, 404, 429, 503),
     ),
     ("GET", "/api/sessions/{id}/prompt"): (
         "What a model would be asked, if this were said now.", [ID_OF_SESSION, _query("text", TEXT)], None,
-        {200: _map(("model", "temperature", "prompt", "messages"), model=TEXT, temperature={"type": "number"}, prompt=TEXT,
-                   messages=LISTED)}, (400, 429, 503),
+        {200: _map(("model", "temperature", "prompt", "messages"), model=TEXT, temperature={"type": "number"},
+                   prompt=TEXT, messages=LISTED)}, (400, 429, 503),
     ),
     ("GET", "/api/sessions/{id}/export"): (
         "All of one session.", [ID_OF_SESSION, FORMAT], None, {200: None}, (400, 429, 503),

@@ -1,5 +1,6 @@
 """What operators ask of all nodes: that somebody is signed out, and what was done. Never a chat."""
 
+import unicodedata
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -45,7 +46,7 @@ class Operators:
     async def audit(self, request: Request, user: User) -> Response:
         """`GET /api/audit`: the newest records of all nodes, newest first."""
         said = request.query_params.get("limit", str(PAGE))
-        if not (said.isdecimal() and 1 <= int(said[:6]) <= PAGE):
+        if not (said.isdecimal() and len(said) <= len(str(PAGE)) and 1 <= int(said) <= PAGE):
             raise BadFrame(f"limit: expected 1 to {PAGE}, got {said[:40]!r}")
         records: list[dict[str, Any]] = await self._node.audit.newest(int(said))
         return JSONResponse({"records": records})
@@ -66,7 +67,8 @@ async def revoke(
             raise BadFrame(f"user: expected a key of {KEY_LENGTH} characters, as in welcome, got {user[:80]!r}")
         await pulse.revoke(User(user))
     if name:
-        for vouching in (INVITED, issuer or settings.jwt_issuer or "", GUEST_ISSUER):
+        await pulse.revoke(User.of(INVITED, unicodedata.normalize("NFC", name.strip())))
+        for vouching in (issuer or settings.jwt_issuer or "", GUEST_ISSUER):
             await pulse.revoke(User.of(vouching, name))
     if token:
         await pulse.revoke_token(shown(token))

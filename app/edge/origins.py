@@ -18,6 +18,9 @@ from starlette.types import Scope
 from app.config import Settings, loopback
 from app.core.errors import BadFrame, Forbidden
 
+SINGLE: Final = ("host", "authorization", "cookie", "content-type", "x-user-id")
+ELSEWHERE: Final = ("cross-site", "same-site")  # said by browsers, and by no page (Fetch Metadata)
+READS: Final = ("GET", "HEAD", "OPTIONS")
 FORWARDED: Final = ("forwarded", "x-real-ip", "via")
 PREFIX_OF_ONE: Final = 64  # of IPv6: what one household has
 HERE: Final = ""  # an address of this machine
@@ -50,12 +53,12 @@ class Origins:
 
         Raises:
             Forbidden: it comes from a foreign page, or by a way that is not served.
-            BadFrame: it names several hosts (RFC 9112, 3.2).
+            BadFrame: it says several times what can be said once.
         """
         headers = Headers(scope=scope)
-        if len(hosts := headers.getlist("host")) > 1:
-            raise BadFrame(f"{len(hosts)} Host headers; expected one")
-        host = hosts[0] if hosts else ""
+        for name in SINGLE:
+            single(headers, name)
+        host = headers.get("host", "")
         if self._only_here:
             self._from_here(headers, host)
         visitor = self.visitor(scope)
@@ -63,13 +66,16 @@ class Origins:
         for origin in headers.getlist("origin"):
             if origin not in self.allowed and origin not in own:
                 raise Forbidden(f"pages of {origin[:80]!r} may not connect; ALLOWED_ORIGINS names those that may")
+        reads = scope["type"] == "http" and scope["method"] in READS
+        if "origin" not in headers and headers.get("sec-fetch-site") in ELSEWHERE and not reads:
+            raise Forbidden("a browser says that another site sent this, and not which; expected an Origin")
         return visitor
 
     def _from_here(self, headers: Headers, host: str) -> None:
         if not loopback(hostname(host)):
             raise Forbidden(f"Host is {host[:80]!r}; guests are served on this machine only, e.g. at 127.0.0.1")
         for name in headers:
-            if name in FORWARDED or name.startswith("x-forwarded-"):
+            if forwarded(name):
                 raise Forbidden(f"the header {name} says that a proxy sent this; guests are served directly only")
 
     def visitor(self, scope: Scope) -> Visitor:
@@ -80,7 +86,7 @@ class Origins:
         if not self._trusted(peer):
             return Visitor(headers, counted(peer), secure)
         way = [part.strip() for value in headers.getlist("x-forwarded-for") for part in value.split(",")]
-        said = next((part for part in reversed(way) if not self._trusted(part)), way[0] if way else peer)
+        said = next((part for part in reversed(way) if part and not self._trusted(part)), peer)
         protocols = headers.get("x-forwarded-proto", "").split(",")
         return Visitor(headers, counted(said), secure or protocols[-1].strip().lower() == "https")
 
@@ -99,6 +105,23 @@ def networks(texts: Sequence[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv
         ValueError: one is neither.
     """
     return [ipaddress.ip_network(text, strict=False) for text in texts]
+
+
+def single(headers: Headers, name: str) -> str:
+    """Read a header that has a meaning only once: whoever sends two has each reader believe another (RFC 9112, 11.2).
+
+    Raises:
+        BadFrame
+    """
+    found = headers.getlist(name)
+    if len(found) > 1:
+        raise BadFrame(f"the header {name} is there {len(found)} times; expected one")
+    return found[0] if found else ""
+
+
+def forwarded(name: str) -> bool:
+    """Say whether a header is the trace of a proxy."""
+    return name in FORWARDED or name.startswith("x-forwarded-")
 
 
 def counted(address: str) -> str:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from app.core.identity import Identity, Right
 from app.core.model import User
+from app.core.protocol import MESSAGE_BYTES
 from app.edge.access import Access, visitor_of
 from app.edge.origins import HERE
 
@@ -59,6 +60,8 @@ def _guarded(door: Guarded, access: Access) -> Callable[[Request], Awaitable[Res
 
 
 def size_of(request: Request) -> int:
-    """The bytes that a request says to have."""
+    """The bytes that a request says to have; of one that does not say (it is chunked), as many as are read."""
+    if "transfer-encoding" in request.headers:
+        return MESSAGE_BYTES
     said = request.headers.get("content-length", "0")
     return int(said) if said.isdecimal() and len(said) < 10 else 0

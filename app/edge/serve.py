@@ -57,7 +57,6 @@ def listen(settings: Settings) -> socket.socket:
     listener = _taken(settings.host, settings.port, "")
     listener.set_inheritable(True)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # uvloop sets it anyway, asyncio does not
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it, macOS does not
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
     return listener
@@ -71,12 +70,14 @@ def listen_to_operators(settings: Settings) -> socket.socket | None:
 def _taken(host: str, port: int, prefix: str) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise SettingError(
             f"{prefix}PORT {port} on {prefix}HOST {host} cannot be taken: {reason}; set another {prefix}PORT"
         ) from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # uvloop sets it anyway, asyncio does not
+    return listener
 
 
 def server(app: ASGIApp) -> Server:

@@ -7,6 +7,7 @@ link uses nothing up, since programs that look at links before people do would. 
 import math
 import secrets
 import time
+import unicodedata
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -59,9 +60,10 @@ class SignIn:
         secret = cookie_of(visitor, LOGIN)
         if secret is not None and SECRET.match(secret):
             known = await self._node.credentials.look("login", secret)
+            if known is not None:  # first: what is dropped cannot be found again
+                await self._node.pulse.end(known[0].tokens[-1])
             await self._node.credentials.drop("login", secret)
             if known is not None:
-                await self._node.pulse.end(known[0].tokens[-1])
                 await self._node.audit.record("signed_out", known[0].user, name=known[1])
         response = Response(status_code=204)
         set_cookie(response, visitor, LOGIN, "", 0)
@@ -95,19 +97,19 @@ class SignIn:
         taken = await self._node.credentials.take("invite", body["invite"])
         if taken is None or self._node.pulse.revoked(taken[0]):
             raise Expired("this invitation is not one of ours, or was used, or is too old; ask for another")
-        now = self._node.pulse.now
-        return taken[0]._replace(issued_at=now, expires_at=now + int(self._seconds * 1000), tokens=(login,)), taken[1]
+        expires_at = self._node.pulse.now + int(self._seconds * 1000)  # and issued when the invitation was:
+        return taken[0]._replace(expires_at=expires_at, tokens=(login,)), taken[1]  # a revocation may be on its way
 
 
 def invited(name: str) -> User:
-    """Say who somebody is who was invited by a name.
+    """Say who somebody is who was invited by a name, however its accents are written (Unicode's form NFC).
 
     Raises:
         BadFrame: it can be nobody's.
     """
     if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable() or name != name.strip():
         raise BadFrame(f"a name is 1 to {NAME_LENGTH} characters that can be seen, not {name[:80]!r}")
-    return User.of(INVITED, name)
+    return User.of(INVITED, unicodedata.normalize("NFC", name))
 
 
 async def invite(credentials: Credentials, pulse: Pulse, name: str, *, seconds: float) -> str:

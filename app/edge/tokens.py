@@ -19,7 +19,7 @@ from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
 from app.config import Settings
 from app.core.errors import Expired, Unauthorized, Unavailable
-from app.core.identity import Identity, Role
+from app.core.identity import NEVER, Identity, Role
 from app.core.model import User
 
 SYMMETRIC: Final = ("HS256", "HS384", "HS512")
@@ -69,7 +69,7 @@ class Tokens:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError:
             raise Unauthorized("this is not a JSON Web Token") from None
-        algorithm = header["alg"]
+        algorithm = str(header.get("alg"))
         wrong: jwt.InvalidTokenError = jwt.InvalidSignatureError()
         for key in await self._candidates(algorithm, header.get("kid")):
             try:
@@ -146,7 +146,8 @@ class KeySet:
                 return  # somebody else has, while this waited
             self._asked_at = time.monotonic()
             try:
-                self._keys = _public(json.loads(await self._text()))
+                async with asyncio.timeout(FETCH_SECONDS):
+                    self._keys = _public(json.loads(await self._text()))
                 self._read_at = time.monotonic()
             except (OSError, httpx2.HTTPError, ValueError) as error:
                 log.error("JWKS_URL %s: %s", self._where, " ".join(str(error).split())[:200] or type(error).__name__)
@@ -194,17 +195,20 @@ def digest(id: str) -> str:
 
 
 def id_of(token: str) -> str:
-    """The id of a token, whoever has signed it: its `jti`, or the token itself; of anything else, that."""
+    """The id of a token, whoever has signed it: its `jti`, or what was signed; of anything else, that.
+
+    Not its signature: of one that ECDSA makes, anybody can make a second one (n - s for s).
+    """
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except jwt.InvalidTokenError:
         return token
     jti = claims.get("jti")
-    return jti if isinstance(jti, str) else token
+    return jti if isinstance(jti, str) and jti else token.rpartition(".")[0]
 
 
 def _identity(claims: dict[str, Any], token: str) -> Identity:
-    issuer, subject, jti = claims.get("iss", ""), claims["sub"], claims.get("jti")
+    issuer, subject = claims.get("iss", ""), claims["sub"]
     for name, value in (("iss", issuer), ("sub", subject)):
         if not isinstance(value, str) or len(value) > NAME_LENGTH or "\0" in value or not value.isprintable():
             raise Unauthorized(f"this token does not count: its {name} is no text of at most {NAME_LENGTH} characters")
@@ -214,7 +218,7 @@ def _identity(claims: dict[str, Any], token: str) -> Identity:
     operates = claims.get("role") == "operator" or (isinstance(roles, list) and "operator" in roles)
     role: Role = "operator" if operates else "user"
     issued_at, expires_at = (int(claims.get(name) or 0) * 1000 for name in ("iat", "exp"))
-    return Identity(User.of(issuer, subject), role, issued_at, expires_at, (digest(jti or token),))
+    return Identity(User.of(issuer, subject), role, issued_at, min(expires_at, NEVER), (digest(id_of(token)),))
 
 
 def _words(error: jwt.InvalidTokenError) -> str:

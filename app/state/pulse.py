@@ -22,6 +22,8 @@ BEAT_SECONDS: Final = 1.0
 WHOLE: Final = 60  # beats, after which all is read again
 OVERLAP_MS: Final = 5000  # a clock may be set back, and a failover forget
 
+KEPT_MS: Final = 86_400_000  # a failover may forget what this node has heard
+
 log = logging.getLogger(__name__)
 
 
@@ -71,7 +73,8 @@ class Pulse:
         found = {member.decode(): int(float(at)) for member, at in zip(pairs[::2], pairs[1::2], strict=True)}
         self._since = max([self._since, *found.values()])
         if whole:
-            known, self._revoked = self._revoked, found
+            kept = {member: at for member, at in self._revoked.items() if at > self._now - KEPT_MS}
+            known, self._revoked = self._revoked, kept | found
         else:
             known, self._revoked = self._revoked, self._revoked | found
         if not found.items() <= known.items():

@@ -4,6 +4,7 @@ A place among a user's running answers is a projection, as the list of sessions 
 asked where all places seem to be taken. So are the nodes that hold a user's sockets.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ class Rate:
     a_minute: float
 
     @property
-    def numbers(self) -> tuple[int, int]:
+    def numbers(self) -> tuple[float, int]:
         """Microseconds that one is worth, and the burst."""
-        return max(1, round(60e6 / self.a_minute)), max(1, round(self.a_minute))
+        return 60e6 / self.a_minute, max(1, round(self.a_minute))
 
 
 Cost = tuple[Rate, int]
@@ -93,7 +94,7 @@ class Rates:
             if holders is not None:
                 self.refused["sockets"] += 1
                 raise TooMany(f"{most} connections of yours are open; close one first", after_ms=SPOT_MS)
-        except TooMany:
+        except (TooMany, asyncio.CancelledError):
             self._sockets -= Counter({user: 1})
             raise
 
@@ -137,5 +138,5 @@ class Rates:
         return RateLimited(f"at most {limit.a_minute:g} {limit.what} a minute; wait {ms} ms", after_ms=int(ms))
 
 
-def _numbers(costs: Sequence[Cost]) -> list[int]:
+def _numbers(costs: Sequence[Cost]) -> list[float]:
     return [number for one, cost in costs for number in (*one.numbers, cost)]

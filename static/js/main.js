@@ -9,7 +9,7 @@ import { Connection } from "./connection.js";
 import { isId, newId } from "./ids.js";
 import { socketUrl } from "./retry.js";
 import { Sessions } from "./sessions.js";
-import { belongTo, storage } from "./storage.js";
+import { belongTo, inherit, onOthers, storage } from "./storage.js";
 import { announceAnswers } from "./view/announce.js";
 import { Composer } from "./view/composer.js";
 import { Head } from "./view/head.js";
@@ -19,21 +19,33 @@ import { SignOut } from "./view/sign_out.js";
 import { Trial } from "./view/trial.js";
 import { Turns } from "./view/turns.js";
 
+const NEVER = new Promise(() => {});
+
+/** Leave this page for good, and come back to nothing of it; what is asked of the connection meanwhile waits. */
+function go(where) {
+  location.replace(where);
+  return NEVER;
+}
+
 /** Fetch the page for its cookie, or go where one signs in; that it fails is told by the next connection. */
 async function renewCookie() {
+  if (await signOut.leaving) return NEVER;
   try {
     const answer = await fetch("/", { cache: "no-store", credentials: "same-origin" });
-    if (answer.redirected) location.assign(`/sign-in${location.hash}`);
+    if (answer.redirected) return go(`/sign-in?ended${location.hash}`);
   } catch (error) {
     console.warn(error.message);
   }
 }
+
+inherit();
 
 const connection = new Connection({
   url: socketUrl("/ws", location.href),
   resume: () => chat.cursors(),
   renew: renewCookie,
 });
+connection.on("connected", ({ user }) => belongTo(user) && go("/"));
 const chat = new Chat({ connection, storage: storage("sessionStorage") });
 const sessions = new Sessions({ connection });
 
@@ -43,12 +55,11 @@ const notice = new Notice();
 const turns = new Turns({ chat, connection });
 const composer = new Composer({ chat, said, problem: (words) => notice.say(words) });
 new SessionList({ sessions, chat, begin });
-new SignOut({ connection });
+const signOut = new SignOut({ connection, problem: (words) => notice.say(words) });
 new Trial({ connection, storage: storage("localStorage") });
 new Head({ chat, sessions, connection, left: begin });
 announceAnswers(chat);
 
-connection.on("connected", ({ user }) => belongTo(user));
 chat.on("problem", (words) => notice.say(words));
 chat.on("refused", ({ error }) => notice.say(error.message));
 sessions.on("problem", (words) => notice.say(words));
@@ -84,6 +95,9 @@ function route() {
   else show(newId(), true);
 }
 
+// A tab that was put aside, or hears that somebody else is here now, shows nothing of what it showed.
+onOthers((user) => go(user ? "/" : "/sign-in"));
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 addEventListener("hashchange", route);
 addEventListener("popstate", route);
 route();

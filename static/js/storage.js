@@ -1,4 +1,7 @@
 // What a tab or a device keeps, and for whom: whatever one person left in it is not another's.
+//
+// All tabs of a browser share one cookie, so one of them can become another person's while it is open. Each tab
+// (sessionStorage) knows whose it is; the device (localStorage) knows who was here last, and tells the other tabs.
 
 const USER = "chat.user";
 
@@ -12,14 +15,44 @@ export function storage(name) {
   }
 }
 
-/** Take that this tab is a user's; what it kept for another is forgotten. */
-export function belongTo(user) {
-  const kept = storage("sessionStorage");
-  if (kept?.getItem(USER) && kept.getItem(USER) !== user) kept.clear();
-  kept?.setItem(USER, user);
+const userOf = (name) => storage(name)?.getItem(USER) ?? null;
+
+function keepUser(name, user) {
+  try {
+    storage(name)?.setItem(USER, user);
+  } catch (error) {
+    console.warn("not remembered who this is:", error.message);
+  }
 }
 
-/** Forget what this tab kept. */
+/** Take that this browser is a user's; what this tab kept for another is forgotten. Return whether there was another. */
+export function belongTo(user) {
+  const before = userOf("sessionStorage");
+  const wasAnothers = before !== null && before !== user;
+  if (wasAnothers) storage("sessionStorage").clear();
+  keepUser("sessionStorage", user);
+  if (userOf("localStorage") !== user) keepUser("localStorage", user);
+  return wasAnothers;
+}
+
+/** Be whoever was here last, and forget what this tab kept for anybody else; before anything of that is read. */
+export function inherit() {
+  const user = userOf("localStorage");
+  if (userOf("sessionStorage") === user) return;
+  storage("sessionStorage")?.clear();
+  if (user !== null) keepUser("sessionStorage", user);
+}
+
+/** Forget what this tab kept, and who was here; the other tabs hear of it. */
 export function forget() {
   storage("sessionStorage")?.clear();
+  storage("localStorage")?.removeItem(USER);
+}
+
+/** Call `became(user)` when another tab says that this browser is somebody else's, or (null) nobody's any more. */
+export function onOthers(became) {
+  addEventListener("storage", ({ storageArea, key, newValue }) => {
+    if (storageArea !== storage("localStorage") || (key !== USER && key !== null)) return;
+    if (newValue !== userOf("sessionStorage")) became(newValue);
+  });
 }

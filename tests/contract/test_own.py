@@ -53,7 +53,8 @@ async def test_sessions_and_turns(redis_url: str, model: Script) -> None:
         ("GET", "/api/sessions?limit=0", 400, "bad_frame"), ("GET", "/api/sessions?limit=x", 400, "bad_frame"),
         ("GET", "/api/sessions?before=none", 404, "not_found"), ("GET", "/api/sessions/a%20b/turns", 400, "bad_frame"),
         ("GET", "/api/sessions/s/turns?before=none", 404, "not_found"),
-        ("POST", "/api/sessions/s/runs/none/stop", 404, "not_found"), ("GET", "/api/export?format=pdf", 400, "bad_frame"),
+        ("POST", "/api/sessions/s/runs/none/stop", 404, "not_found"),
+        ("GET", "/api/export?format=pdf", 400, "bad_frame"),
         ("DELETE", "/api/sessions/.s", 400, "bad_frame"), ("GET", "/api/sessions/.s/prompt", 400, "bad_frame"),
     ],
 )  # fmt: skip

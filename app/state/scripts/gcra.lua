@@ -14,7 +14,9 @@ local function looked(first, from)
   for i = first, #KEYS do
     local at = from + (i - first) * 3
     local interval, burst, cost = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-    local taken = math.max(tonumber(redis.call('GET', KEYS[i])) or 0, now) + math.min(cost, burst) * interval
+    -- More than all of it cannot be taken: a clock was set back, or the limit was lowered.
+    local before = math.min(tonumber(redis.call('GET', KEYS[i])) or 0, now + burst * interval)
+    local taken = math.max(before, now) + math.min(cost, burst) * interval
     local over = taken - burst * interval - now
     if over > 0 then
       return nil, i - first + 1, math.ceil(over / 1000)

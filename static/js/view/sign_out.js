@@ -3,20 +3,41 @@
 import { forget } from "../storage.js";
 import { byId } from "./dom.js";
 
+const PATIENCE_MS = 10_000;
+const MAY_NOT = 4507;
+const FAILED = "You may still be signed in: the server cannot be reached just now. Try again.";
+
 export class SignOut {
   #button = byId("sign-out");
 
-  constructor({ connection }) {
+  /** `problem(words)` is called when it cannot be done. */
+  constructor({ connection, problem }) {
+    Object.assign(this, { problem, leaving: null });
     connection.on("connected", ({ features }) => {
       this.#button.hidden = !features?.includes("sign_in");
     });
-    this.#button.addEventListener("click", () => this.#leave());
+    connection.on("state", ({ state, code }) => {
+      if (state === "closed" && code === MAY_NOT) this.#button.hidden = false;
+    });
+    this.#button.addEventListener("click", () => {
+      this.leaving = this.#leave();
+    });
   }
 
+  // `leaving` is a promise of whether the page is on its way out. Whatever it writes until then is forgotten, too.
   async #leave() {
     this.#button.disabled = true;
-    await fetch("/api/sign-in", { method: "DELETE" }).catch((error) => console.warn("sign-out:", error.message));
-    forget();
+    try {
+      const answer = await fetch("/api/sign-in", { method: "DELETE", signal: AbortSignal.timeout(PATIENCE_MS) });
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+    } catch (error) {
+      console.warn("sign-out:", error.message);
+      this.#button.disabled = false;
+      this.problem(FAILED);
+      return false;
+    }
+    addEventListener("pagehide", forget);
     location.replace("/sign-in");
+    return true;
   }
 }
