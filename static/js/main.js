@@ -9,9 +9,10 @@ import { Connection } from "./connection.js";
 import { isId, newId } from "./ids.js";
 import { socketUrl } from "./retry.js";
 import { Sessions } from "./sessions.js";
-import { belongTo, inherit, onOthers, storage } from "./storage.js";
+import { belongTo, inherit, keep, onOthers, storage } from "./storage.js";
 import { announceAnswers } from "./view/announce.js";
 import { Composer } from "./view/composer.js";
+import { byId } from "./view/dom.js";
 import { Head } from "./view/head.js";
 import { Notice } from "./view/notice.js";
 import { SessionList } from "./view/session_list.js";
@@ -19,10 +20,12 @@ import { SignOut } from "./view/sign_out.js";
 import { Trial } from "./view/trial.js";
 import { Turns } from "./view/turns.js";
 
+const DRAFT = "chat.draft";
 const NEVER = new Promise(() => {});
 
-/** Leave this page for good, and come back to nothing of it; what is asked of the connection meanwhile waits. */
+/** Leave this page for good: nothing of it is seen from now on, and no step in the history comes back to it. */
 function go(where) {
+  document.body.hidden = true;
   location.replace(where);
   return NEVER;
 }
@@ -32,10 +35,21 @@ async function renewCookie() {
   if (await signOut.leaving) return NEVER;
   try {
     const answer = await fetch("/", { cache: "no-store", credentials: "same-origin" });
-    if (answer.redirected) return go(`/sign-in?ended${location.hash}`);
+    if (!answer.redirected) return;
+    keep("sessionStorage", DRAFT, byId("composer-text").value);
+    return go(`/sign-in?ended${location.hash}`);
   } catch (error) {
     console.warn(error.message);
   }
+}
+
+/** Give back what somebody was writing when they had to sign in again. */
+function takeDraft() {
+  const kept = storage("sessionStorage");
+  const draft = kept?.getItem(DRAFT);
+  if (!draft) return;
+  kept.removeItem(DRAFT);
+  composer.putBack(chat.session.session, draft);
 }
 
 inherit();
@@ -60,6 +74,7 @@ new Trial({ connection, storage: storage("localStorage") });
 new Head({ chat, sessions, connection, left: begin });
 announceAnswers(chat);
 
+connection.on("connected", takeDraft);
 chat.on("problem", (words) => notice.say(words));
 chat.on("refused", ({ error }) => notice.say(error.message));
 sessions.on("problem", (words) => notice.say(words));

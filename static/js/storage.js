@@ -17,11 +17,12 @@ export function storage(name) {
 
 const userOf = (name) => storage(name)?.getItem(USER) ?? null;
 
-function keepUser(name, user) {
+/** Keep a text there; where there is no room for it, go on without. */
+export function keep(name, key, text) {
   try {
-    storage(name)?.setItem(USER, user);
+    storage(name)?.setItem(key, text);
   } catch (error) {
-    console.warn("not remembered who this is:", error.message);
+    console.warn(`${key} is not kept:`, error.message);
   }
 }
 
@@ -30,8 +31,8 @@ export function belongTo(user) {
   const before = userOf("sessionStorage");
   const wasAnothers = before !== null && before !== user;
   if (wasAnothers) storage("sessionStorage").clear();
-  keepUser("sessionStorage", user);
-  if (userOf("localStorage") !== user) keepUser("localStorage", user);
+  keep("sessionStorage", USER, user);
+  if (userOf("localStorage") !== user) keep("localStorage", USER, user);
   return wasAnothers;
 }
 
@@ -40,7 +41,7 @@ export function inherit() {
   const user = userOf("localStorage");
   if (userOf("sessionStorage") === user) return;
   storage("sessionStorage")?.clear();
-  if (user !== null) keepUser("sessionStorage", user);
+  if (user !== null) keep("sessionStorage", USER, user);
 }
 
 /** Forget what this tab kept, and who was here; the other tabs hear of it. */
