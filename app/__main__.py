@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
@@ -106,7 +107,8 @@ def _many(count: int) -> int:
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> int:
-    """Run to the end, on uvloop; return the exit code."""
+    """Run to the end, on uvloop; return the exit code. SIGINT counts, also where a shell began this behind itself."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return uvloop.run(work) or 0
 
 
