@@ -213,7 +213,8 @@ class Internal(ChatError):
 BY_CODE: Final[dict[str, type[ChatError]]] = {
     kind.code: kind
     for kind in (
-        BadFrame, BadCursor, TooBig, TooLong, UnknownCommand, Unauthorized, Forbidden, NotFound, IdReused, Busy,
-        QueueFull, RateLimited, QuotaExceeded, Unavailable, ModelUnavailable, ModelTimeout, ContentRefused, Internal,
+        BadFrame, BadCursor, TooBig, TooLong, UnknownCommand, Unauthorized, Forbidden, NotFound, IdReused, Conflict,
+        Busy, QueueFull, RateLimited, QuotaExceeded, Unavailable, ModelUnavailable, ModelTimeout, ContentRefused,
+        Internal,
     )
 }  # fmt: skip

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from app.core.errors import BadFrame, ChatError, TooBig
@@ -58,6 +58,8 @@ async def body_of(request: Request) -> dict[str, Any]:
                     raise TooBig(f"a body of more than {MESSAGE_BYTES} bytes; at most that much is read")
     except TimeoutError:
         raise TooSlow(f"a body that was not there after {BODY_SECONDS:.0f} s") from None
+    except ClientDisconnect:
+        raise TooSlow("a body that broke off") from None
     try:
         body = msgspec.json.decode(bytes(data))
     except NOT_DECODED as error:

@@ -22,6 +22,7 @@ HEAD_SECONDS: Final = 5.0  # until a request's head is whole
 HEAD_BYTES: Final = 16 * 1024
 LEAVE_SECONDS: Final = 1.0  # for one who was refused to stop sending: a reset would take the answer away
 TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+UNREAD: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 OWN_FILES: Final = 256  # descriptors that clients leave to this process, or a quarter of what there is
 
 
@@ -140,6 +141,13 @@ class Socket(WebSocketsSansIOProtocol):
         """Take what came, whatever it is: the client is there."""
         self._heard_at = self.loop.time()
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._unread()
+
+    def _unread(self) -> None:
+        """Refuse an upgrade that could not be read, and close: uvicorn does neither, and nothing else would."""
+        self.transport.write(b"".join(self.conn.data_to_send()) or UNREAD)
+        self.transport.close()
 
     def beat(self) -> bool:
         """Ask a client from which nothing has come whether it is there; say whether it is, and drop one that is not.

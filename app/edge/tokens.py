@@ -191,7 +191,7 @@ def _public(keys: Any) -> list[Key]:
 
 def digest(id: str) -> str:
     """What a token's id is called in what is revoked."""
-    return hashlib.sha256(id.encode()).hexdigest()[:32]
+    return hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def id_of(token: str) -> str:

@@ -74,3 +74,27 @@ async def test_a_body_that_does_not_come(redis_url: str, model: Script, monkeypa
         zipped = head + b"Content-Encoding: gzip\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
         came = await _sent(served, zipped)
         assert (came[:12], b"Content-Encoding" in came) == (b"HTTP/1.1 400", True)
+
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nX-User-Id: ada\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    b"Sec-WebSocket-Protocol: chat.v1.json\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"X-Long: " + b"x" * 9000 + b"\r\n\r\n",
+        b"".join(b"X-%d: x\r\n" % index for index in range(300)) + b"\r\n",
+    ],
+)
+async def test_an_upgrade_that_cannot_be_read(redis_url: str, model: Script, rest: bytes) -> None:
+    """It is refused, and the connection closed: nothing else would ever end it."""
+    async with serving(redis_url, model) as served, asyncio.timeout(4):
+        answer = await _sent(served, UPGRADE + rest)
+        assert answer[:10] == b"HTTP/1.1 4"
+        assert not served.site.connections

