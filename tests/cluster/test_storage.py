@@ -188,19 +188,19 @@ async def test_what_changed_while_it_was_read_is_not_kept(redis_url: str, model:
         storage, contexts = served.node.storage, served.node.contexts
         await contexts.change_user(ADA, {"x": 1})
         read = contexts.of_user
-        slow = asyncio.Event()
+        asked, slow = asyncio.Event(), asyncio.Event()
 
         async def late(user: User) -> Any:
             found = await read(user)
+            asked.set()
             await slow.wait()
             return found
 
         contexts.of_user = late  # type: ignore[method-assign]
         reading = asyncio.create_task(storage.get_user_context(ADA))
-        await until(lambda: user_stale(ADA) in served.node.bus.channels and served.node.bus.confirmed)
-        await asyncio.sleep(0.05)
+        await asked.wait()
         await contexts.change_user(ADA, {"x": 2})
-        await asyncio.sleep(0.05)
+        await until(lambda: storage._kept[user_stale(ADA)].until == 0.0)
         slow.set()
         assert await reading == {"x": 1}
         assert await storage.get_user_context(ADA) == {"x": 2}
