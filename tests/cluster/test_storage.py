@@ -214,11 +214,13 @@ async def test_nothing_kept_is_used_while_the_bus_is_away(
         storage = served.node.storage
         await storage.update_user_context(ADA, {"x": 1})
         await storage.get_user_context(ADA)
+        redis.config_set("maxclients", 1)  # it does not come back
         for client in redis.client_list(_type="pubsub"):
             redis.client_kill(client["addr"])
         await until(lambda: not served.node.bus.confirmed)
         redis.hset(user_context(ADA), "v:x", "2")  # nobody is told
         assert await storage.get_user_context(ADA) == {"x": 2}
+        redis.config_set("maxclients", 10_000)
         await until(lambda: served.node.bus.confirmed)
         redis.hset(user_context(ADA), "v:x", "3")
         assert await storage.get_user_context(ADA) == {"x": 3}

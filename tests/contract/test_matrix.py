@@ -92,7 +92,7 @@ async def _with_ada(redis_url: str, model: Script) -> AsyncIterator[tuple[Served
     async with serving(redis_url, model, **JWT) as served, dialled(served, Codec.JSON, bearer("ada")) as ada:
         await ada.find("welcome")
         run = (await ada.ok("say", session=SESSION, id=MESSAGE, text="A secret."))["run"]
-        await until(lambda: bool(model.asked))
+        await until(lambda: served.node.runs.appends > 0)  # what is said of it, before its long pause
         yield served, Theirs(SESSION, run, MESSAGE)
 
 
