@@ -9,7 +9,7 @@ from app.config import SettingError, Settings
 from app.core.errors import BadFrame
 from app.edge import operators, sign_in
 from app.state.audit import Audit
-from app.state.connect import opened
+from app.state.connect import database, opened
 from app.state.credentials import Credentials
 from app.state.embedded import NoServer, embedded
 from app.state.pulse import Pulse
@@ -68,7 +68,7 @@ async def _scripts(settings: Settings) -> AsyncIterator[Scripts]:
     try:
         if settings.redis_url:
             async with opened(settings.redis_url) as pipe:
-                yield Scripts(pipe)
+                yield Scripts(pipe, database(settings.redis_url))
             return
         async with embedded(settings.data_dir) as url, opened(url) as pipe:
             yield Scripts(pipe)

@@ -28,7 +28,7 @@ from app.state.audit import Audit
 from app.state.bounds import Bounds
 from app.state.bus import Bus
 from app.state.cache import CachedStateStorage
-from app.state.connect import Pipe, connector
+from app.state.connect import Pipe, connector, database
 from app.state.contexts import Contexts
 from app.state.credentials import Credentials
 from app.state.keys import BELL, node_channel
@@ -58,9 +58,9 @@ class Node:
         self.differing = 0  # texts that readers reported to differ from the log: must stay 0
         self.draining = self._drained = False
         self._patience: asyncio.Timeout | None = None
-        connect = connector(settings.redis_url)
+        connect, number = connector(settings.redis_url), database(settings.redis_url)
         self.pipe = Pipe(connect)
-        scripts = Scripts(self.pipe)
+        scripts = Scripts(self.pipe, number)
         session_s = settings.history_days * 86_400
         bounds = Bounds(
             lease_s=settings.lease_seconds, run_s=settings.run_seconds, session_s=session_s,
@@ -83,7 +83,7 @@ class Node:
         self.audit = Audit(scripts, self.incarnation, node=settings.node)
         self.hub = Hub(self.sessions)
         own = node_channel(self.incarnation)
-        self.bus = Bus(connect, own, heard=self._heard, missed=self._missed)
+        self.bus = Bus(connect, own, database=number, heard=self._heard, missed=self._missed)
         self.hub.hear(self.bus)
         self.storage = CachedStateStorage(RedisStateStorage(self.sessions, self.contexts), self.bus)
         self._own = own

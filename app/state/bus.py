@@ -18,6 +18,7 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from app.state.connect import Connect, backoff
+from app.state.keys import channel_in
 from app.state.wire import Wire, pack
 
 SILENCE_SECONDS: Final = 5.0
@@ -29,10 +30,17 @@ class Bus:
     """The subscriptions of a node. Owned by `run`, which reconnects until it is cancelled."""
 
     def __init__(
-        self, connect: Connect, own: str, *, heard: Callable[[str, bytes], None], missed: Callable[[], None]
+        self,
+        connect: Connect,
+        own: str,
+        *,
+        database: int = 0,
+        heard: Callable[[str, bytes], None],
+        missed: Callable[[], None],
     ) -> None:
         self._connect = connect
         self._own = own
+        self._suffix = channel_in(database, "")
         self._heard = heard
         self._missed = missed
         self._wanted: dict[str, asyncio.Future[None]] = {own: asyncio.Future()}
@@ -87,7 +95,11 @@ class Bus:
         self._asked[channel] += verb == "SUBSCRIBE"
         if not self._saying:
             asyncio.get_running_loop().call_soon(self._leave)
-        self._saying.append(pack(verb, channel))
+        self._saying.append(pack(verb, self._named(channel)))
+
+    def _named(self, channel: str) -> str:
+        """Name a channel as Redis has it. A node's own is no other one's anyhow."""
+        return channel if channel == self._own else channel + self._suffix
 
     def _leave(self) -> None:
         """Send what was said in this turn of the loop."""
@@ -105,7 +117,7 @@ class Bus:
         self._saying.clear()
         self._catching_up = True
         self._wire = wire
-        wire.send(pack("SUBSCRIBE", *self._wanted))
+        wire.send(pack("SUBSCRIBE", *map(self._named, self._wanted)))
         while not wire.lost.is_set():
             if await self._silent(wire, wire.heard_at + SILENCE_SECONDS):
                 wire.send(pack("PING"))
@@ -123,9 +135,9 @@ class Bus:
     def _take(self, message: Any) -> None:
         match message:
             case [b"message", channel, data]:
-                self._heard(channel.decode(), data)
+                self._heard(self._meant(channel), data)
             case [b"subscribe", channel, _]:
-                self._confirm(channel.decode())
+                self._confirm(self._meant(channel))
                 if self._catching_up and self.confirmed:
                     self._catching_up = False
                     self._missed()
@@ -133,6 +145,9 @@ class Bus:
                 log.error("redis pub/sub: %s", message)
             case _:
                 pass  # unsubscribe, pong
+
+    def _meant(self, channel: bytes) -> str:
+        return channel.decode().removesuffix(self._suffix)
 
     def _confirm(self, channel: str) -> None:
         self._asked[channel] -= 1

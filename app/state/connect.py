@@ -42,6 +42,11 @@ log = logging.getLogger(__name__)
 Connect = Callable[[], AbstractConnection]
 
 
+def database(url: str) -> int:
+    """Return the number of the database that `url` names; 0 where it names none."""
+    return int(ConnectionPool.from_url(url).connection_kwargs.get("db") or 0)
+
+
 def connector(url: str) -> Connect:
     """Return a maker of connections to `url`: `redis://`, `rediss://` or `unix://`.
 

@@ -72,7 +72,7 @@ class Contexts:
         pairs = [part for pair in changes(given).items() for part in pair]
         seen = "" if version is None else version
         status, found = await self._scripts.run(
-            "context", (key,), user_stale(user), seen, CONTEXT_BYTES, ttl_ms, *pairs
+            "context", (key,), self._scripts.channel(user_stale(user)), seen, CONTEXT_BYTES, ttl_ms, *pairs
         )
         if status == b"too_long":
             raise TooLong(too_long(found))

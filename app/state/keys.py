@@ -32,7 +32,8 @@
 
 A session's lifetime is `HISTORY_DAYS` after its last activity. `{b}` is one of 256 buckets, `{b000}` to `{b255}`:
 all keys of a script share one hash tag, hence one slot of a Cluster, and the index of leases is atomic with the
-sessions that it indexes. A user's keys share `{u<user>}`. Nothing atomic crosses tags.
+sessions that it indexes. A user's keys share `{u<user>}`. Nothing atomic crosses tags. Redis has channels by server,
+not by database; where the database is not 0, their names end with its number (`channel_in`).
 """
 
 import hashlib
@@ -86,6 +87,11 @@ class SessionKeys:
     def own(self) -> tuple[str, ...]:
         """Those that live and expire with the session."""
         return (self.head, self.log, self.run, self.turns, self.said, self.ids, self.queue)
+
+
+def channel_in(database: int, channel: str) -> str:
+    """Name a channel as Redis has it: those of one database are no other one's."""
+    return f"{channel}@{database}" if database else channel
 
 
 def user_sessions(user: User) -> str:

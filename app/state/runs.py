@@ -85,8 +85,9 @@ class Runs:
     async def end(self, writer: Writer, count: int, added: list[bytes], turn: Turn) -> Ended | Fenced | Lost:
         """End a run: its last entries (`end` is the last of them), its turn in the history, the next run's start."""
         keys, session = session_keys(writer.session), writer.session
+        live = self._scripts.channel(keys.live)
         status, *rest = await self._scripts.run(
-            "end", keys.all, keys.live, member_of(session, writer.run), writer.run, writer.fence, writer.incarnation,
+            "end", keys.all, live, member_of(session, writer.run), writer.run, writer.fence, writer.incarnation,
             self._name, count, record_of(turn), self._lease_ms, self._run_ms, self._ttl_ms, self._bounds.turns,
             LOG_ENTRIES, self._window, session.name + " ", *added,
         )  # fmt: skip
@@ -100,7 +101,9 @@ class Runs:
     async def release(self, writer: Writer) -> None:
         """Give a run up on purpose: another node may claim it at once."""
         keys, member = session_keys(writer.session), member_of(writer.session, writer.run)
-        await self._scripts.run("release", keys.all, member, writer.run, writer.fence, writer.incarnation, BELL)
+        await self._scripts.run(
+            "release", keys.all, member, writer.run, writer.fence, writer.incarnation, self._scripts.channel(BELL)
+        )
 
     async def lapsed(self, buckets: Iterable[int], *, given_up_only: bool) -> list[str]:
         """Look in some buckets for runs whose lease has run out by Redis's clock, or was given up."""
@@ -121,8 +124,9 @@ class Runs:
         """
         session, run = run_named(member)
         keys = session_keys(session)
+        live = self._scripts.channel(keys.live)
         status, *rest = await self._scripts.run(
-            "claim", keys.all, keys.live, member, run, self._incarnation, self._name, self._lease_ms, self._window,
+            "claim", keys.all, live, member, run, self._incarnation, self._name, self._lease_ms, self._window,
             ATTEMPTS, packed(dict(can)),
         )  # fmt: skip
         carry = carry_of(session, rest[0], self._incarnation, self._damaged) if status == b"claimed" else None
@@ -134,10 +138,11 @@ class Runs:
     async def _write(self, script: str, writer: Writer, count: int, *arguments: Any) -> list[Any]:
         """Run a script that writes as `writer`."""
         keys, member = session_keys(writer.session), member_of(writer.session, writer.run)
+        live = self._scripts.channel(keys.live)
         return await self._scripts.run(
             script,
             keys.few if script in FEW else keys.all,
-            keys.live,
+            live,
             member,
             writer.run,
             writer.fence,

@@ -19,6 +19,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from app.core.errors import StateUnavailable
 from app.state.connect import Pipe, backoff
+from app.state.keys import channel_in
 
 TOTAL_SECONDS: Final = 5.0
 RETRY_MS: Final = 1000
@@ -39,9 +40,14 @@ def _refused(name: str, error: RedisError) -> StateUnavailable:
 class Scripts:
     """The scripts, ready to run over one pipe."""
 
-    def __init__(self, pipe: Pipe) -> None:
+    def __init__(self, pipe: Pipe, database: int = 0) -> None:
         self._pipe = pipe
+        self._database = database
         self._known = _read()
+
+    def channel(self, name: str) -> str:
+        """Name a channel for a script that publishes there."""
+        return channel_in(self._database, name)
 
     async def run(self, name: str, keys: Sequence[str], *arguments: Any) -> list[Any]:
         """Run the script `name` and return its answer, strings as bytes.

@@ -61,11 +61,12 @@ class Sessions:
             NotFound: the session was deleted since this was said in it.
         """
         keys = session_keys(session)
+        live = self._scripts.channel(keys.live)
         turn = entries.Turn(id=say.id, text=say.text, run=run)
         waiting = entries.Turn(id=say.id, text=say.text, run=run, queued=True)
         request = Request(turn=say.id, run=run, text=say.text, model=model, context=say.context)
         status, *rest = await self._scripts.run(
-            "say", keys.all, keys.live, member_of(session, run), say.id, fingerprint(say), run,
+            "say", keys.all, live, member_of(session, run), say.id, fingerprint(say), run,
             entries.encode(turn), entries.encode(waiting),
             record_of(Turn(id="", role="user", text=say.text, run=run)), packed(request), model, say.when_busy,
             self._incarnation, self._name, self._lease_ms, self._run_ms, self._ttl_ms, QUEUED, self._bounds.turns,
@@ -92,8 +93,9 @@ class Sessions:
             NotFound: the session never had such a run, or has forgotten it.
         """
         keys = session_keys(session)
+        live = self._scripts.channel(keys.live)
         end = entries.End(run=run, state="stopped", length=0, sha256=EMPTY_SHA256)
-        status, *rest = await self._scripts.run("stop", keys.all, keys.live, run, entries.encode(end))
+        status, *rest = await self._scripts.run("stop", keys.all, live, run, entries.encode(end))
         if status == b"not_found":
             raise NotFound(f"no run {run!r} in this session")
         return cursor_of(rest[0])
@@ -105,16 +107,18 @@ class Sessions:
             NotFound: nothing was ever said in it.
         """
         keys, meta = session_keys(session), entries.encode(entries.Meta(title=title))
-        status, *_ = await self._scripts.run("meta", keys.all, keys.live, title, meta, self._ttl_ms)
+        live = self._scripts.channel(keys.live)
+        status, *_ = await self._scripts.run("meta", keys.all, live, title, meta, self._ttl_ms)
         if status == b"not_found":
             raise NotFound(f"no session {session.id!r}")
 
     async def set(self, session: Session, settings: Mapping[str, Any]) -> Cursor:
         """Change some of a session's settings (an empty text removes one), and return the log's head."""
         keys, meta = session_keys(session), entries.encode(entries.Meta(**settings))
+        live = self._scripts.channel(keys.live)
         texts = {name: msgspec.json.encode(value).decode() if value != "" else "" for name, value in settings.items()}
         pairs = [part for pair in texts.items() for part in pair]
-        _, at = await self._scripts.run("set", keys.all, keys.live, meta, self._ttl_ms, *pairs)
+        _, at = await self._scripts.run("set", keys.all, live, meta, self._ttl_ms, *pairs)
         return cursor_of(at)
 
     async def put(self, session: Session, turn: Turn) -> None:
@@ -125,12 +129,13 @@ class Sessions:
             TooLong
         """
         keys, user = session_keys(session), turn.role == "user"
+        live = self._scripts.channel(keys.live)
         if (size := len(turn.text.encode())) > (most := TEXT_BYTES if user else ANSWER_BYTES):
             raise TooLong(f"a turn of {size} bytes; at most {most} are taken")
         said = [entries.Turn(id=turn.id, text=turn.text, run=turn.run)] if user else _answered(turn, self._name)
         told, title = map(entries.encode, said), title_of(turn.text) if user else ""
         status, *_ = await self._scripts.run(
-            "put", keys.all, keys.live, turn.id, record_of(turn), self._bounds.turns, LOG_ENTRIES, self._ttl_ms,
+            "put", keys.all, live, turn.id, record_of(turn), self._bounds.turns, LOG_ENTRIES, self._ttl_ms,
             MESSAGE_IDS, title, *told,
         )  # fmt: skip
         if status == b"busy":
@@ -139,7 +144,8 @@ class Sessions:
     async def delete(self, session: Session) -> None:
         """Remove a session, with its run and its queue. Removing what isn't there is no error."""
         keys, gone = session_keys(session), entries.encode(entries.Gone())
-        await self._scripts.run("delete", keys.all, keys.live, session.name + " ", gone, GONE_SECONDS * 1000)
+        live = self._scripts.channel(keys.live)
+        await self._scripts.run("delete", keys.all, live, session.name + " ", gone, GONE_SECONDS * 1000)
 
     async def read(self, session: Session, after: Cursor) -> Read | Reset:
         """Read the log after a cursor: at most 256 entries and 256 KiB, but one if there is one."""

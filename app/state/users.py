@@ -24,7 +24,13 @@ class Users:
     async def changed(self, session: Session, how: str) -> None:
         """Put a session on top of its user's list (`here`), tell that it `changed`, or take it out (`gone`)."""
         await self._scripts.run(
-            "listed", (user_sessions(session.user),), user_live(session.user), session.id, how, SESSIONS, self._ttl_ms
+            "listed",
+            (user_sessions(session.user),),
+            self._scripts.channel(user_live(session.user)),
+            session.id,
+            how,
+            SESSIONS,
+            self._ttl_ms,
         )
 
     async def listed(self, session: Session) -> Listed:
