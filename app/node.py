@@ -88,6 +88,7 @@ class Node:
         self.storage = CachedStateStorage(RedisStateStorage(self.sessions, self.contexts), self.bus)
         self._own = own
         self._tasks = tasks
+        self._aside: set[asyncio.Task[None]] = set()
         pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
         self.asks = RequestContextBuilder(self.storage)
         defaults = Defaults(window=settings.window_turns, temperature=settings.model_temperature)
@@ -231,7 +232,14 @@ class Node:
             except StateUnavailable:
                 log.info("something on the side could not be done: Redis does not answer")
 
-        self._tasks.create_task(done())
+        task = self._tasks.create_task(done())
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def settle(self) -> None:
+        """Return when what is done on the side is done, or takes too long."""
+        if self._aside:
+            await asyncio.wait(self._aside, timeout=GIVE_UP_SECONDS)
 
     def _ended(self, over: Over) -> None:
         self._tell(over.session, "changed")
@@ -260,6 +268,7 @@ async def running(settings: Settings, model: Model, *, trial: bool = False) -> A
             await node.reach()
             yield node
             await node.drain()
+            await node.settle()
         except Exception as error:  # noqa: BLE001
             failure = error  # carried past the group, which would wrap it
         finally:

@@ -81,6 +81,7 @@ class Pipe:
         self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._wire: Wire | None = None
+        self._over = False  # nothing is carried any more
         self._leaving = False  # what is called in this turn of the loop leaves at its end
         # Each call: its answer, its command, and when it was called.
         self._calls: deque[tuple[asyncio.Future[Any], bytes, float]] = deque()
@@ -98,6 +99,8 @@ class Pipe:
             StateUnavailable: Redis is away, or too many calls wait already.
         """
         now = time.monotonic()
+        if self._over:
+            raise StateUnavailable("this node ends; try again", after_ms=1000)
         if self.breaker.state != "closed":
             after_ms = round((self.breaker.wait_s(now) + PROBE_SECONDS) * 1000)
             raise StateUnavailable("the state store does not answer; try again", after_ms=after_ms)
@@ -123,7 +126,14 @@ class Pipe:
                     answer.exception()  # of several that failed, only the first is told
 
     async def run(self) -> None:
-        """Keep the connection and carry commands over it, until cancelled."""
+        """Keep the connection and carry commands over it, until cancelled; then every call fails."""
+        try:
+            await self._keep()
+        finally:
+            self._over = True
+            self._let_go(math.inf)
+
+    async def _keep(self) -> None:
         failures = 0
         while True:
             self.breaker.admit(time.monotonic())

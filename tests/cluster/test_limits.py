@@ -11,7 +11,8 @@ import pytest
 import redis as redis_package
 from websockets.exceptions import ConnectionClosed
 
-from app.core.errors import QuotaExceeded, RateLimited, TooMany
+from app.core.commands import Say
+from app.core.errors import QuotaExceeded, RateLimited, StateUnavailable, TooMany
 from app.core.model import Session, User
 from app.core.protocol import Codec
 from app.state.keys import user_quota, user_running, user_sockets, user_tag
@@ -139,6 +140,18 @@ async def test_tokens_of_a_day(redis_url: str, redis: redis_package.Redis, model
             await served.node.rates.turn(Session(ADA, "s"), [], running=0, tokens=4)
         left_s = 86_400 - time.time() % 86_400
         assert abs((caught.value.after_ms or 0) / 1000 - left_s) < 5
+
+
+async def test_what_a_node_used_last_is_counted(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
+    """A node that ends does first what it does on the side; what comes too late is refused, and waits for nothing."""
+    model.answers.append(["one ", 0.1, "two"])
+    async with serving(redis_url, model, drain_seconds=5) as served:
+        said = await served.node.say(Session(ADA, "s"), Say(ref="r", session="s", id="m", text="Count."))
+        ending = time.monotonic()
+    assert time.monotonic() - ending < 2
+    assert redis.hvals(user_quota(ADA)) == [b"6"], said
+    with pytest.raises(StateUnavailable):
+        await served.node.sessions.ping()
 
 
 @both_codecs
