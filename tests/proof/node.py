@@ -48,6 +48,10 @@ class Wire:
         self.fates: list[Fate] = []  # of the next calls; then all are answered
         self._world = world
 
+    def channel(self, name: str) -> str:
+        """Name a channel: there is one database."""
+        return name
+
     async def run(self, name: str, keys: Sequence[str], *arguments: Any) -> list[Any]:
         """Run a script until its answer is heard."""
         while True:
