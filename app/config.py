@@ -47,6 +47,7 @@ class Settings:
     openai_api_key: str | None = knob(None, "the upstream's key", secret=True)
     model_name: str | None = knob(None, "the model to ask (default: the upstream's first)")
     models: Path | None = knob(None, "a TOML file of [[model]] tables, instead of the three above")
+    titles: bool = knob(True, "whether the model gives a session its title after the first answer")
     model_takeover: Takeover = knob("restart", "how an answer goes on at another node: restart, continue or fail")
     model_prefix: Dialect = knob("trailing", "how to continue: trailing, continue_final_message or prefix")
     run_seconds: float = knob(600.0, "how long one answer may take in all")

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -17,12 +17,14 @@ from app.agent.request import RequestContextBuilder
 from app.agent.rescue import Rescue
 from app.agent.run import Pace
 from app.agent.runner import Over, Runner
+from app.agent.titles import Exchange, Titles
+from app.aside import GIVE_UP_SECONDS, Aside
 from app.config import Settings
-from app.core.commands import Say
 from app.core.context import Context
 from app.core.errors import BadFrame, StateUnavailable
 from app.core.model import Cursor, Session, User
 from app.core.protocol import HEARTBEAT_MS
+from app.core.questions import Again, Question, kind_of_question
 from app.live.hub import Hub
 from app.state.audit import Audit
 from app.state.bounds import Bounds
@@ -31,6 +33,7 @@ from app.state.cache import CachedStateStorage
 from app.state.connect import Pipe, connector, database
 from app.state.contexts import Contexts
 from app.state.credentials import Credentials
+from app.state.erase import Eraser
 from app.state.keys import BELL, node_channel
 from app.state.outcomes import Said
 from app.state.pulse import Pulse
@@ -42,7 +45,6 @@ from app.state.storage import RedisStateStorage
 from app.state.users import Users
 
 START_SECONDS: Final = 5.0
-GIVE_UP_SECONDS: Final = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class Node:
         self.pulse = Pulse(scripts, self.incarnation)
         self.rates = Rates(scripts, self.pulse, self.incarnation)
         self.credentials = Credentials(scripts)
+        self._eraser = Eraser(scripts, self.credentials)
         self.audit = Audit(scripts, self.incarnation, node=settings.node)
         self.hub = Hub(self.sessions)
         own = node_channel(self.incarnation)
@@ -88,12 +91,13 @@ class Node:
         self.storage = CachedStateStorage(RedisStateStorage(self.sessions, self.contexts), self.bus)
         self._own = own
         self._tasks = tasks
-        self._aside: set[asyncio.Task[None]] = set()
+        self.aside = Aside(tasks)
         pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
         self.asks = RequestContextBuilder(self.storage)
         defaults = Defaults(window=settings.window_turns, temperature=settings.model_temperature)
         self.prompts = Prompts(self.asks, model, defaults)
         self.runner = Runner(self.runs, model, self.prompts, tasks, node=settings.node, pace=pace, ended=self._ended)
+        self._titles = Titles(model, self.sessions)
         self.rescue = Rescue(
             self.runs, self.runner, can={name: model.abilities(name).takeover for name in model.names},
             lease_s=settings.lease_seconds, paused=lambda: self.draining,
@@ -113,23 +117,27 @@ class Node:
             raise StateUnavailable(f"no Redis answers at REDIS_URL within {START_SECONDS:.0f} s") from error
         await self.pulse.beat(whole=True)
 
-    async def say(self, session: Session, say: Say) -> Said:
-        """Accept a turn; its answer is produced here.
+    async def say(self, session: Session, asked: Question) -> Said:
+        """Accept a question; its answer is produced here.
 
         Raises:
             BadFrame: no such model.
+            NotFound: no such turn.
             IdReused, Busy, QueueFull, StateUnavailable
         """
-        model = say.model or self.model.names[0]
+        model = asked.model or self.model.names[0]
         if model not in self.model.names:
-            raise BadFrame(f"say: model: {model!r}; expected one of {', '.join(self.model.names)}")
+            raise BadFrame(
+                f"{kind_of_question(asked)}: model: {model!r}; expected one of {', '.join(self.model.names)}"
+            )
         said = await self.sessions.say(
-            session, say, run="r-" + secrets.token_hex(12), model=model, models=self.model.names
+            session, asked, run="r-" + secrets.token_hex(12), model=model, models=self.model.names
         )
         self.runner.carry(said.carry)
         if not said.duplicate:
             self._tell(session, "here")
-            self.in_passing(self.contexts.spoke(session.user, said.run))
+            if not isinstance(asked, Again):
+                self.aside.do(self.contexts.spoke(session.user, said.run))
         return said
 
     def model_of(self, settings: dict[str, Any]) -> str:
@@ -166,8 +174,23 @@ class Node:
         """Remove a session for good, and take it out of its user's list."""
         await self.sessions.delete(session)
         await self.users.changed(session, "gone")
-        self.in_passing(self.rates.ended(session, self.pulse.now))
-        self.in_passing(self.audit.record("deleted", session.user, session=session.id))
+        self.aside.do(self.rates.ended(session, self.pulse.now))
+        self.aside.do(self.audit.record("deleted", session.user, session=session.id))
+
+    async def erase(self, user: User) -> None:
+        """Take away all that there is of a user, for good, and sign them out.
+
+        Raises:
+            StateUnavailable: not all of it was; it may be tried again.
+        """
+        for session in await self._eraser.sessions(user):
+            await self.sessions.delete(session)
+            await self.users.changed(session, "gone")
+        await self.aside.settle()
+        for token in await self._eraser.rest(user):
+            await self.pulse.end(token)
+        await self.audit.forget(user)
+        await self.audit.record("erased", None)
 
     async def compare(self) -> None:
         """Compare every room with its log, once a heartbeat, until cancelled."""
@@ -221,33 +244,23 @@ class Node:
 
     def _tell(self, session: Session, how: str) -> None:
         """Tell the user's lists: they are hints, and the heads stay the truth."""
-        self.in_passing(self.users.changed(session, how))
-
-    def in_passing(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done on the side that nobody waits for, and that nothing hangs on."""
-
-        async def done() -> None:
-            try:
-                await work
-            except StateUnavailable:
-                log.info("something on the side could not be done: Redis does not answer")
-
-        task = self._tasks.create_task(done())
-        self._aside.add(task)
-        task.add_done_callback(self._aside.discard)
-
-    async def settle(self) -> None:
-        """Return when what is done on the side is done, or takes too long."""
-        if self._aside:
-            await asyncio.wait(self._aside, timeout=GIVE_UP_SECONDS)
+        self.aside.do(self.users.changed(session, how))
 
     def _ended(self, over: Over) -> None:
         self._tell(over.session, "changed")
         if not over.at:
             return
-        self.in_passing(self.rates.spend(over.session.user, over.tokens))
+        self.aside.do(self.rates.spend(over.session.user, over.tokens))
         if not over.goes_on:
-            self.in_passing(self.rates.ended(over.session, over.at))
+            self.aside.do(self.rates.ended(over.session, over.at))
+        if over.exchange is not None:
+            self.aside.do(self._entitle(over.session, over.exchange))
+
+    async def _entitle(self, session: Session, exchange: Exchange) -> None:
+        """Give a session its title, and tell its user's lists."""
+        tokens = await self._titles.make(session, exchange)
+        await self.rates.spend(session.user, tokens)
+        await self.users.changed(session, "changed")
 
 
 @asynccontextmanager
@@ -268,7 +281,7 @@ async def running(settings: Settings, model: Model, *, trial: bool = False) -> A
             await node.reach()
             yield node
             await node.drain()
-            await node.settle()
+            await node.aside.close()
         except Exception as error:  # noqa: BLE001
             failure = error  # carried past the group, which would wrap it
         finally:

@@ -76,7 +76,7 @@ async def parts(settings: Settings) -> AsyncIterator[tuple[str, Fitness, Upstrea
                     api_key=settings.openai_api_key,
                     name=settings.model_name,
                     limits=limits,
-                    abilities=Abilities(settings.model_takeover, settings.model_prefix),
+                    abilities=Abilities(settings.model_takeover, settings.model_prefix, titles=settings.titles),
                     data=settings.data_dir,
                 )
             )

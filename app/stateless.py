@@ -9,10 +9,11 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from app.core.commands import Say, command_of
+from app.core.commands import command_of
 from app.core.entries import Batch, End, Gone, decode
 from app.core.errors import BY_CODE, Internal, ModelTimeout, ModelUnavailable, NotFound
 from app.core.model import Cursor, Session, Turn, User
+from app.core.questions import Say
 from app.live.follow import Restart
 from app.live.tail import tail
 from app.node import Node

@@ -101,12 +101,13 @@ class Script:
     closed: int = 0
     names: tuple[str, ...] = ("script-1", "script-2")
     takeover: Takeover = "restart"
+    titles: bool = False
     prefixes: list[str] = field(default_factory=list)
     breakers: dict[str, Breaker] = field(default_factory=dict)
 
     def abilities(self, name: str) -> Abilities:
         """What the test says."""
-        return Abilities(self.takeover)
+        return Abilities(self.takeover, titles=self.titles)
 
     async def stream(
         self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from app.core import entries
-from app.core.commands import Say
 from app.core.errors import IdReused, NotFound, QueueFull, StateUnavailable
 from app.core.model import START, Cursor, Session, Turn, User, Writer
+from app.core.questions import Say
 from app.state.bounds import GONE_SECONDS, Bounds
 from app.state.connect import Pipe, connector
 from app.state.keys import SessionKeys

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from app.core import entries
 from app.core.coalesce import Coalescer
-from app.core.commands import Say
 from app.core.errors import QueueFull
 from app.core.model import START
 from app.core.protocol import FRAME_BYTES, SNAPSHOT_BYTES, Codec, encode, encode_batch, json_bytes
+from app.core.questions import Say
 from app.edge import frames
 from app.state.outcomes import Read
 from tests.test_scripts import S, carried, delta, said, sessions

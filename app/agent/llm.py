@@ -47,13 +47,14 @@ class Abilities:
 
     `context_tokens` is how much it can be shown, its answer included, and `answer_tokens` what of that an answer may
     take; None where it is not known to be small. `takeover` is how its answers go on at another node, and `prefix` how
-    it is asked to continue one.
+    it is asked to continue one. `titles`: whether it makes titles.
     """
 
     takeover: Takeover = "restart"
     prefix: Dialect = "trailing"
     context_tokens: int | None = None
     answer_tokens: int | None = None
+    titles: bool = False
 
     @property
     def prompt_tokens(self) -> int | None:

@@ -57,8 +57,8 @@ class Models:
         self.names = tuple(models)
 
     @classmethod
-    async def connect(cls, file: Path, environ: Mapping[str, str], limits: Limits) -> "Models":
-        """Read the file, and make its models; none of them is asked yet.
+    async def connect(cls, file: Path, environ: Mapping[str, str], limits: Limits, *, titles: bool = False) -> "Models":
+        """Read the file, and make its models; none of them is asked yet. `titles`: they make titles.
 
         Raises:
             WrongModels
@@ -73,7 +73,7 @@ class Models:
                 api_key=environ[entry.key_env] if entry.key_env else None,
                 name=entry.name,
                 limits=limits,
-                abilities=Abilities(entry.takeover, entry.prefix, entry.context_tokens, entry.answer_tokens),
+                abilities=Abilities(entry.takeover, entry.prefix, entry.context_tokens, entry.answer_tokens, titles),
                 breaker=breakers[entry.base_url],
             )
         return cls(models)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.core.errors import StateUnavailable
-from app.core.model import Session, Turn
+from app.core.model import Session
 from app.state.outcomes import Carry
 from app.state.storage import ConversationTurn, StateStorage
 
@@ -77,13 +77,11 @@ class RequestContextBuilder:
     async def of_run(self, carry: Carry) -> AgentRequest:
         """Gather what a run is to answer."""
         request = carry.request
-        history = [ConversationTurn.of(turn) for turn in before_question(carry.turns)]
-        return await self.build_context(carry.writer.session, request.text, request.context, history=history)
-
-
-def before_question(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """What was said before the question, with which a run's turns end."""
-    return turns[:-1] if turns and turns[-1].role == "user" else turns
+        before, text = carry.turns, request.text
+        if before and before[-1].id == request.turn:  # what `again` asks stands in the history only
+            before, text = before[:-1], before[-1].text
+        history = [ConversationTurn.of(turn) for turn in before]
+        return await self.build_context(carry.writer.session, text, request.context, history=history)
 
 
 async def _given(history: list[ConversationTurn]) -> list[ConversationTurn]:

@@ -22,6 +22,7 @@ from app.agent.bell import Bell
 from app.agent.flow import Flow, Piece, asked
 from app.agent.llm import Model
 from app.agent.prompts import Prompt, Prompts
+from app.agent.titles import Exchange
 from app.agent.writing import FencedOut, Writing
 from app.core import entries
 from app.core.coalesce import Coalescer
@@ -52,8 +53,10 @@ class Run:
     ) -> None:
         self.state = ""  # of the end that it has written,
         self.ended_at = 0  # and its ms
+        self.exchange: Exchange | None = None  # what the session's title is to be made of, if that is for this node
         self.over = asyncio.Event()
-        self.takeover = model.abilities(carry.request.model).takeover
+        can = model.abilities(carry.request.model)
+        self.takeover, self._titles = can.takeover, can.titles
         self.carry = carry
         self._model = model
         self._prompts = prompts
@@ -249,8 +252,12 @@ class Run:
             model=self.carry.request.model, usage=self._usage, timing=timing,
             temperature=self._prompt and self._prompt.temperature, prompt=self._prompt and self._prompt.fingerprint,
         )  # fmt: skip
-        ended = await self._writing.end([*last, entries.encode(end)], turn)
+        titles = state == "done" and self._titles and bool(answer.text.strip())
+        ended = await self._writing.end([*last, entries.encode(end)], turn, titles=titles)
         self.state, self.ended_at = state, ended.at.ms
+        if ended.titles:
+            said = self.carry.turns[-1].text if self.carry.turns else ""
+            self.exchange = Exchange(run, self.carry.request.model, said, answer.text)
         return ended.carry
 
     def _timing(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from app.agent.beat import Beat
 from app.agent.llm import Model
 from app.agent.prompts import Prompts
 from app.agent.run import Pace, Run
+from app.agent.titles import Exchange
 from app.core.errors import StateUnavailable
 from app.core.model import Session
 from app.state.outcomes import Carry
@@ -31,13 +32,14 @@ class Over:
     """A run is no longer carried here.
 
     `at` is the ms of its end, or 0 if it has not ended; `tokens` is what it used; `goes_on`: the session's next run has
-    begun.
+    begun. `exchange`: what the session's title is to be made of, if that is for this node.
     """
 
     session: Session
     at: int
     tokens: int
     goes_on: bool
+    exchange: Exchange | None
 
 
 class Runner:
@@ -145,4 +147,4 @@ class Runner:
         if run.state:
             self.ended[run.state] += 1
         self.carry(following)
-        self._tell_ended(Over(writer.session, run.ended_at, run.tokens, goes_on=following is not None))
+        self._tell_ended(Over(writer.session, run.ended_at, run.tokens, following is not None, run.exchange))

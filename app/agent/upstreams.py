@@ -51,7 +51,7 @@ async def chosen(
     """
     async with AsyncExitStack() as stack:
         if models is not None:
-            several = await Models.connect(models, os.environ, limits)
+            several = await Models.connect(models, os.environ, limits, titles=abilities.titles)
             stack.push_async_callback(several.close)
             yield Upstream(several, f"{', '.join(several.names)} of {models}")
             return
@@ -67,7 +67,7 @@ async def chosen(
             model = await OpenAIModel.connect(
                 base_url=url, api_key=None, name=localserver.NAME, limits=limits,
                 abilities=replace(
-                    abilities, context_tokens=localserver.CONTEXT_TOKENS, answer_tokens=ANSWER_TOKENS
+                    abilities, context_tokens=localserver.CONTEXT_TOKENS, answer_tokens=ANSWER_TOKENS, titles=False
                 ),
             )  # fmt: skip
             stack.push_async_callback(model.close)

@@ -85,14 +85,14 @@ class Writing:
                 case _:
                     raise FencedOut
 
-    async def end(self, added: list[bytes], turn: Turn) -> Ended:
+    async def end(self, added: list[bytes], turn: Turn, *, titles: bool = False) -> Ended:
         """End the run with encoded entries, the last of which is `end`.
 
         Raises:
             FencedOut, StateUnavailable
         """
         while True:
-            match await self._certainly(partial(self._runs.end, self.writer, self.count, added, turn)):
+            match await self._certainly(partial(self._runs.end, self.writer, self.count, added, turn, titles=titles)):
                 case Ended() as ended:
                     return ended
                 case Lost(count=count):

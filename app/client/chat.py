@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
+from app.client.commands import Commands
 from app.client.link import Link, LinkLost
 from app.client.says import Says, repeats
 from app.client.session import Said, Session
@@ -27,7 +28,7 @@ from app.core.protocol import Codec, Frame
 AGAIN: Final = ("now", "later", "resync")
 
 
-class Chat:
+class Chat(Commands):
     """The client. Made by `connect`, which owns its connection."""
 
     def __init__(self, urls: Sequence[str], who: Who, codec: Codec) -> None:
@@ -36,7 +37,7 @@ class Chat:
         self.welcome: Frame = {}
         self.connections = 0  # how often a connection was made
         self.differs = 0  # answers whose text was not the log's: must stay 0
-        self._link = Link(urls, who, codec, welcomed=self._welcomed, heard=self._heard)
+        super().__init__(Link(urls, who, codec, welcomed=self._welcomed, heard=self._heard))
         self._says = Says()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching = False
@@ -97,65 +98,41 @@ class Chat:
             ChatError: the server refused it.
         """
         id = id or secrets.token_hex(8)
-        state = self.sessions.setdefault(session or id, Session(session or id))
         optional = {"model": model, "context": context, "when_busy": when_busy}
-        frame: Frame = {"type": "say", "session": state.id, "id": id, "text": text}
-        frame |= {key: value for key, value in optional.items() if value is not None}
-        self._says.keep(frame)
-        try:
-            reply = await self._certainly(frame)
-        except ChatError:
-            self._says.drop(id)
-            raise
-        said = Said(state, reply)
-        self._says.accepted(id, said)
-        return said
+        return await self._ask({"type": "say", "session": session or id, "id": id, "text": text} | optional)
 
-    async def stop(self, session: str, run: str) -> None:
-        """End a run."""
-        await self._certainly({"type": "stop", "session": session, "run": run})
+    async def again(self, session: str, turn: str, *, id: str | None = None, model: str | None = None) -> Said:
+        """Have a person's turn answered once more, in place of all that followed it; as `say`."""
+        id = id or secrets.token_hex(8)
+        return await self._ask({"type": "again", "session": session, "id": id, "turn": turn, "model": model})
 
-    async def history(self, session: str, *, before: str | None = None, limit: int = 50) -> Frame:
-        """Read turns before a turn; returns `{turns, more}`."""
-        more = {"before": before} if before else {}
-        return await self._certainly({"type": "history", "session": session, "limit": limit} | more)
-
-    async def list_sessions(self, **fields: Any) -> Frame:
-        """List one's sessions (`query`, `before`, `limit`); returns `{sessions, more}`."""
-        return await self._certainly({"type": "sessions"} | fields)
+    async def edit(self, session: str, turn: str, text: str, *, id: str | None = None) -> Said:
+        """Say a person's turn otherwise, in its place and in that of all that followed it; as `say`."""
+        id = id or secrets.token_hex(8)
+        return await self._ask({"type": "edit", "session": session, "id": id, "turn": turn, "text": text})
 
     async def watch(self) -> None:
         """Keep `listed` in step with one's list of sessions."""
         self._watching = True
-        await self._certainly({"type": "watch"})
-
-    async def rename(self, session: str, title: str) -> None:
-        """Give a session a title."""
-        await self._certainly({"type": "rename", "session": session, "title": title})
-
-    async def delete(self, session: str) -> None:
-        """Remove a session, for good."""
-        await self._certainly({"type": "delete", "session": session})
-
-    async def renew(self, token: str) -> None:
-        """Show a new token of the same user, before the old one is over; raises ChatError if it does not count."""
-        await self._link.ask({"type": "hello", "token": token})
-
-    async def ping(self) -> None:
-        """Ask whether the server is there."""
-        await self._link.ask({"type": "ping"})
+        await self.certainly({"type": "watch"})
 
     def drop(self) -> None:
         """Cut the connection without a word, as a network would; the chat comes back by itself."""
         self._link.drop()
 
-    async def _certainly(self, frame: Frame) -> Frame:
-        """Ask until there is a reply; every command here may be repeated."""
-        while True:
-            try:
-                return await self._link.ask(frame)
-            except LinkLost:
-                continue
+    async def _ask(self, fields: Frame) -> Said:
+        """Ask something that is answered, until it is accepted or refused, and keep it until its run has ended."""
+        frame = {key: value for key, value in fields.items() if value is not None}
+        state = self.sessions.setdefault(frame["session"], Session(frame["session"]))
+        self._says.keep(frame)
+        try:
+            reply = await self.certainly(frame)
+        except ChatError:
+            self._says.drop(frame["id"])
+            raise
+        said = Said(state, reply)
+        self._says.accepted(frame["id"], said)
+        return said
 
     async def _reopen(self, state: Session) -> None:
         """Open a session from its cursor, or anew; what comes until the `ok` does not count."""
@@ -241,7 +218,7 @@ class Chat:
 
     async def _verify(self, state: Session, end: Frame) -> None:
         """Compare one's own text with the log's; report it where they differ."""
-        turn = next((turn for turn in state.transcript.turns if turn["id"] == end["run"]), None)
+        turn = state.turn(end["run"])
         if turn is None:
             return
         digest = hashlib.sha256(turn["text"].encode()).hexdigest()

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from app.core.errors import ChatError
+from app.core.errors import ChatError, NotFound
 from app.core.protocol import Frame
 from app.core.transcript import Outcome, Transcript
 
@@ -33,8 +33,9 @@ class Session:
             await self._changed.wait_for(ready)
 
     def turn(self, id: str) -> Frame | None:
-        """The turn of that id, if it is in the history here."""
-        return next((turn for turn in self.transcript.turns if turn["id"] == id), None)
+        """The turn of that id, if it is in the history here, or is an answer that was cut off just now."""
+        turns = self.transcript.turns
+        return next((turn for turn in turns if turn["id"] == id), self.transcript.answered.get(id))
 
     async def ring(self) -> None:
         """Have whoever waits look again."""
@@ -88,7 +89,7 @@ class Said:
 
         Raises:
             LookupError: the run left no turn: it was stopped while queued, or its session was deleted.
-            ChatError: the turn was lost, said again, and refused.
+            ChatError: the turn was lost, said again, and refused; or what it is about is there no more.
         """
         session = self.session
         await session.until(
@@ -97,6 +98,8 @@ class Said:
         if self.refused is not None:
             raise self.refused
         found = session.turn(self.run)
+        if found is None and (session.ends.get(self.run) or {}).get("code") == NotFound.code:
+            raise NotFound("the turn that was to be answered has left the history")
         if found is None:
             raise LookupError(f"run {self.run} left no answer")
         return found

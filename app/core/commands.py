@@ -6,7 +6,6 @@ To add one: a class here with the frame's `type` as its tag, its case in `edge.c
 `docs/protocol.md`, a test in both codecs.
 """
 
-import hashlib
 import re
 from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 
@@ -15,10 +14,8 @@ from msgspec import Meta
 
 from app.core.errors import BadFrame, TooLong, UnknownCommand
 from app.core.model import Cursor, checked_id
-from app.core.protocol import CONTEXT_BYTES, PROMPT_BYTES, SESSIONS, TEXT_BYTES, check, kind_of
-
-Ref = str | None
-Run = Annotated[str, Meta(min_length=1, max_length=64)]
+from app.core.protocol import NOTE_BYTES, PROMPT_BYTES, SESSIONS, check, kind_of
+from app.core.questions import Again, Edit, Name, Ref, Say
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -61,29 +58,11 @@ class CloseSession(msgspec.Struct, frozen=True, tag_field="type", tag="close"):
         checked_id(self.session, "close: session")
 
 
-class Say(msgspec.Struct, frozen=True, tag_field="type", tag="say"):
-    """Speak, and have it answered. `id` is the idempotency key; without `session` it names the session too."""
-
-    id: str
-    text: str
-    ref: Ref = None
-    session: str | None = None
-    model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
-    context: dict[str, Any] | None = None
-    when_busy: Literal["queue", "interrupt", "reject"] = "queue"
-
-    def __post_init__(self) -> None:
-        checked_id(self.id, "say: id")
-        if self.session is not None:
-            checked_id(self.session, "say: session")
-        check_say(self.text, self.context)
-
-
 class Stop(msgspec.Struct, frozen=True, tag_field="type", tag="stop"):
     """End a run, running or queued."""
 
     session: str
-    run: Run
+    run: Name
     ref: Ref = None
 
     def __post_init__(self) -> None:
@@ -91,11 +70,12 @@ class Stop(msgspec.Struct, frozen=True, tag_field="type", tag="stop"):
 
 
 class History(msgspec.Struct, frozen=True, tag_field="type", tag="history"):
-    """Read turns, newest last, before a turn."""
+    """Read turns, newest last, before a turn; with `turn`, those that it replaced."""
 
     session: str
     ref: Ref = None
-    before: Run | None = None
+    before: Name | None = None
+    turn: Name | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
 
     def __post_init__(self) -> None:
@@ -148,7 +128,7 @@ class Differs(msgspec.Struct, frozen=True, tag_field="type", tag="differs"):
     """Report that one's text of a run is not the log's."""
 
     session: str
-    run: Run
+    run: Name
     sha256: Annotated[str, Meta(max_length=64)]
     ref: Ref = None
 
@@ -179,6 +159,21 @@ class Set(msgspec.Struct, frozen=True, tag_field="type", tag="set"):
         return {name: value for name, value in given.items() if value is not None}
 
 
+class Rate(msgspec.Struct, frozen=True, tag_field="type", tag="rate"):
+    """Say what one thinks of an answer; without `value`, take that back."""
+
+    session: str
+    turn: Name
+    ref: Ref = None
+    value: Literal["up", "down"] | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "rate: session")
+        if (size := len(self.note.encode())) > NOTE_BYTES:
+            raise TooLong(f"a note of {size} bytes; at most {NOTE_BYTES} are taken")
+
+
 class Context(msgspec.Struct, frozen=True, tag_field="type", tag="context"):
     """Read what is known of oneself; with `set`, change some of it first (`None` removes a value)."""
 
@@ -198,6 +193,8 @@ Command = (
     | Open
     | CloseSession
     | Say
+    | Again
+    | Edit
     | Stop
     | History
     | Sessions
@@ -206,14 +203,15 @@ Command = (
     | Delete
     | Differs
     | Set
+    | Rate
     | Context
     | Ping
 )
 COMMANDS: Final[dict[str, type[Command]]] = {
     str(kind.__struct_config__.tag): kind
     for kind in (
-        Hello, Open, CloseSession, Say, Stop, History, Sessions, Watch, Rename, Delete, Differs, Set,
-        Context, Ping,
+        Hello, Open, CloseSession, Say, Again, Edit, Stop, History, Sessions, Watch, Rename, Delete, Differs, Set,
+        Rate, Context, Ping,
     )
 }  # fmt: skip
 
@@ -253,27 +251,6 @@ def command_of(frame: Any) -> Command:
         raise wrong(name, COMMANDS[name], fields, str(error)) from error
 
 
-def check_say(text: str, context: dict[str, Any] | None) -> None:
-    """Hold a turn's text and context to their bounds.
-
-    Raises:
-        BadFrame: a text of blanks only.
-        TooLong: a text over 32 KiB, or a context over 8 KiB.
-    """
-    if not text.strip():
-        raise BadFrame("say: a text has at least one character that is not blank")
-    if (size := len(text.encode())) > TEXT_BYTES:
-        raise TooLong(f"a text of {size} bytes; at most {TEXT_BYTES} are taken")
-    if context is not None and (size := len(msgspec.json.encode(context))) > CONTEXT_BYTES:
-        raise TooLong(f"a context of {size} bytes; at most {CONTEXT_BYTES} are taken")
-
-
-def fingerprint(say: Say) -> str:
-    """Digest what makes a repeated message id the same request: equal from either codec."""
-    canonical = msgspec.json.encode(["say", say.text, say.context, say.model, None], order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()
-
-
 def wrong(name: str, kind: type[Command], fields: Any, reason: str) -> BadFrame:
     """Turn the validator's words into the protocol's: which field, what was expected, what was seen."""
     reason, _, path = reason.partition(" - at `$.")
@@ -283,10 +260,15 @@ def wrong(name: str, kind: type[Command], fields: Any, reason: str) -> BadFrame:
     for key, index in STEP.findall(path):
         seen = seen[int(index)] if index else seen.get(key)
     if reason.startswith("Invalid enum value"):
-        expected = "one of " + ", ".join(get_args(get_type_hints(kind)[path]))
+        expected = "one of " + ", ".join(_choices(get_type_hints(kind)[path]))
     else:
         expected = TYPE.sub(lambda found: _words(found[1]), reason.partition(", got ")[0].removeprefix("Expected "))
     return BadFrame(f"{name}: {path}: expected {expected}, got {kind_of(seen)}: {str(seen)[:80]}")
+
+
+def _choices(hint: Any) -> list[str]:
+    """The texts of a `Literal`, wherever it stands in a type."""
+    return [hint] if isinstance(hint, str) else [text for part in get_args(hint) for text in _choices(part)]
 
 
 def _words(types: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from app.core.model import Cursor
 
+EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of a text without bytes
 TEXT_BYTES: Final = 16 * 1024  # one delta's text; what a coalescer gives at most in one entry
 
 
@@ -28,10 +29,11 @@ class Turn(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", ta
 
 
 class Cut(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="cut"):
-    """A turn and what follows left the history; with `keep`, only what follows."""
+    """A turn and what follows left the history; with `keep`, only what follows. `replaced`: ids of all that left."""
 
     turn: str
     keep: bool = False
+    replaced: tuple[str, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="run"):
@@ -121,11 +123,19 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", ta
     prompt: str | None = None
 
 
+class Rating(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="rating"):
+    """A person rated an answer; without a value, they took that back."""
+
+    turn: str
+    value: Literal["up", "down"] | None = None
+    note: str = ""
+
+
 class Gone(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="gone"):
     """The session was deleted."""
 
 
-Entry = Turn | Cut | Run | Delta | Reasoning | Tool | Ask | Answer | Hold | End | Meta | Gone
+Entry = Turn | Cut | Run | Delta | Reasoning | Tool | Ask | Answer | Hold | End | Meta | Rating | Gone
 
 
 class Batch(NamedTuple):
@@ -180,7 +190,7 @@ def entry_of(fields: dict[str, Any]) -> Entry | None:
 
 KINDS: Final = frozenset(
     str(kind.__struct_config__.tag)
-    for kind in (Turn, Cut, Run, Delta, Reasoning, Tool, Ask, Answer, Hold, End, Meta, Gone)
+    for kind in (Turn, Cut, Run, Delta, Reasoning, Tool, Ask, Answer, Hold, End, Meta, Rating, Gone)
 )
 
 

@@ -108,6 +108,8 @@ class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
     timing: dict[str, Any] | None = None
     temperature: float | None = None
     prompt: str | None = None  # the fingerprint of what was asked
+    replaced: tuple[str, ...] = ()  # ids of the turns whose place it took
+    rating: dict[str, str] | None = None  # a person's: `value` (up, down), and a `note`
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):

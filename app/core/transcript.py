@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from app.core import entries
+from app.core.context import SETTINGS
 from app.core.entries import Entry, entry_of
 from app.core.model import Cursor, title_of
 from app.core.protocol import Frame
 
 PASSED: Final = 512
+ANSWERED: Final = 64
 
 Outcome = Literal["applied", "ignored", "behind"]
 
@@ -37,6 +39,7 @@ class Running:
     reasoning: str = ""
     tools: list[dict[str, Any]] = field(default_factory=list)
     asks: list[dict[str, Any]] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)  # ids of the turns whose place its answer takes
     # Where a restart cuts back to: the last settled tool call, or the beginning. A snapshot does not tell.
     settled: tuple[int, int] | None = (0, 0)
 
@@ -89,7 +92,7 @@ class Running:
             "id": self.id, "turn": self.turn, "state": self.state, "attempt": self.attempt, "how": self.how,
             "node": self.node, "model": self.model, "text": self.text, "reasoning": self.reasoning,
             "tools": self.tools, "asks": self.asks,
-        }  # fmt: skip
+        } | ({"replaced": self.replaced} if self.replaced else {})  # fmt: skip
 
 
 class Transcript:
@@ -101,10 +104,13 @@ class Transcript:
         self.title = ""
         self.turns: list[Frame] = []
         self.queued: list[Frame] = []
+        self.settings: dict[str, Any] = {}  # that are not the default
         self.run: Running | None = None
         self.more = False
         self.gone = False
         self.awaiting = False  # a reset came, its snapshot has not
+        self.answered: dict[str, Frame] = {}  # the newest answers, by run; a cut may have taken them since
+        self._cut: entries.Cut | None = None  # whose place the next turn, or the next run's answer, takes
         self._passed: deque[Cursor] = deque(maxlen=PASSED)
 
     def apply(self, frame: Frame) -> Outcome:
@@ -152,6 +158,7 @@ class Transcript:
         self.at, self.awaiting, self.gone = Cursor.parse(frame["at"]), False, False
         self.title, self.more = frame.get("title", ""), frame.get("more", False)
         self.turns, self.queued = list(frame.get("turns", ())), list(frame.get("queued", ()))
+        self.settings = dict(frame.get("settings", {}))
         run = frame.get("run")
         self.run = None
         if run:
@@ -159,6 +166,7 @@ class Transcript:
             if any("result" in tool or "error" in tool for tool in self.run.tools):
                 self.run.settled = None
         self._passed.clear()
+        self._cut = None
 
     def _fold(self, entry: Entry, at: str) -> None:
         match entry:
@@ -169,13 +177,16 @@ class Transcript:
             case entries.End():
                 self._end(entry, at)
             case entries.Cut():
+                # A turn that is not here is older than all that are.
                 index = next((i for i, turn in enumerate(self.turns) if turn["id"] == entry.turn), None)
-                if index is not None:
-                    del self.turns[index + entry.keep :]
+                del self.turns[0 if index is None else index + entry.keep :]
+                self._cut = entry
+            case entries.Rating():
+                self._rated(entry)
             case entries.Meta():
-                self.title = entry.title if entry.title is not None else self.title
+                self._meta(entry)
             case entries.Gone():
-                self.gone, self.title, self.run = True, "", None
+                self.gone, self.title, self.run, self.settings = True, "", None, {}
                 self.turns, self.queued = [], []
             case _:
                 if self.run is not None and self.run.id == entry.run:
@@ -189,14 +200,31 @@ class Transcript:
             self._said(entry.id, entry.text, entry.run, at)
 
     def _said(self, id: str, text: str, run: str, at: str) -> None:
-        self.turns.append({"id": id, "role": "user", "text": text, "run": run, "at": at})
+        said: Frame = {"id": id, "role": "user", "text": text, "run": run, "at": at}
+        if self._cut is not None and not self._cut.keep:
+            said |= {"replaced": [*self._cut.replaced]} if self._cut.replaced else {}
+            self._cut = None
+        self.turns.append(said)
+
+    def _meta(self, entry: entries.Meta) -> None:
+        self.title = entry.title if entry.title is not None else self.title
+        told = {name: value for name in SETTINGS if (value := getattr(entry, name)) is not None}
+        self.settings = {name: value for name, value in (self.settings | told).items() if value != ""}
+
+    def _rated(self, entry: entries.Rating) -> None:
+        for turn in self.turns:
+            if turn["id"] == entry.turn:
+                turn.pop("rating", None)
+                if entry.value is not None:
+                    turn["rating"] = {"value": entry.value} | ({"note": entry.note} if entry.note else {})
 
     def _begin(self, entry: entries.Run, at: str) -> None:
         for waiting in [turn for turn in self.queued if turn["id"] == entry.turn]:
             self.queued.remove(waiting)
             self._said(waiting["id"], waiting["text"], waiting["run"], at)
         if self.run is None or self.run.id != entry.run:
-            self.run = Running(entry.run, entry.turn)
+            replaced = [*self._cut.replaced] if self._cut is not None and self._cut.turn == entry.turn else []
+            self.run, self._cut = Running(entry.run, entry.turn, replaced=replaced), None
         self.run.apply(entry)
 
     def _end(self, entry: entries.End, at: str) -> None:
@@ -211,7 +239,12 @@ class Transcript:
             turn |= {"state": entry.state} | ({"code": entry.code} if entry.code else {})
         if entry.usage is not None:
             turn["usage"] = entry.usage
+        if self.run.replaced:
+            turn["replaced"] = self.run.replaced
         self.turns.append(turn)
+        self.answered[entry.run] = turn
+        if len(self.answered) > ANSWERED:
+            del self.answered[next(iter(self.answered))]
         self.run = None
 
     def wire(self) -> Frame:
@@ -220,4 +253,4 @@ class Transcript:
             "session": self.session, "at": str(self.at) if self.at else None, "title": self.title,
             "turns": self.turns, "queued": self.queued, "run": self.run.wire() if self.run else None,
             "more": self.more, "gone": self.gone,
-        }  # fmt: skip
+        } | ({"settings": self.settings} if self.settings else {})  # fmt: skip

@@ -16,8 +16,8 @@ from app.core.commands import (
     History,
     Open,
     Ping,
+    Rate,
     Rename,
-    Say,
     Sessions,
     Set,
     Stop,
@@ -26,6 +26,7 @@ from app.core.commands import (
 from app.core.errors import ChatError, NotFound
 from app.core.model import Cursor, Session, User
 from app.core.protocol import Frame, batch_frame, error_frame, replying
+from app.core.questions import Again, Edit, Question, Say
 from app.edge import frames
 from app.edge.follows import Follows
 from app.live.follow import Restart
@@ -81,12 +82,12 @@ async def execute(caller: Caller, node: Node, command: Command) -> None:
         case CloseSession(session=id):
             caller.follows.leave(Session(user, id))
             ok(session=id)
-        case Say():
+        case Say() | Again() | Edit():
             await _say(caller, node, command)
         case Stop(session=id, run=run):
             ok(session=id, run=run, at=str(await node.sessions.stop(Session(user, id), run)))
-        case History(session=id, before=before, limit=limit):
-            page = await node.sessions.history(Session(user, id), before, limit)
+        case History(session=id, before=before, limit=limit, turn=of):
+            page = await node.sessions.history(Session(user, id), before, limit, of=of)
             ok(session=id, turns=[frames.turn(turn) for turn in page.turns], more=page.more)
         case Sessions(query=query, before=before, limit=limit):
             found, more = await node.users.sessions(user, query=query, before=before, limit=limit)
@@ -104,6 +105,8 @@ async def execute(caller: Caller, node: Node, command: Command) -> None:
             await _differs(caller, node, command)
         case Set(session=id, settings=settings):
             ok(session=id, at=str(await node.set(Session(user, id), settings)))
+        case Rate(session=id, turn=turn, value=value, note=note):
+            ok(session=id, at=str(await node.sessions.rate(Session(user, id), turn, value, note)))
         case Context(set=given, version=version):
             known = await node.context(user, given, version)
             ok(context=known.values, version=known.version)
@@ -152,18 +155,18 @@ def _restarted(caller: Caller, session: Session, restart: Restart) -> None:
         caller.send(frame)
 
 
-async def _say(caller: Caller, node: Node, say: Say) -> None:
-    """Speak. The session is open from then on, from just before what was said."""
-    session = Session(caller.user, say.session or say.id)
+async def _say(caller: Caller, node: Node, asked: Question) -> None:
+    """Have something answered. The session is open from then on, from just before what was said."""
+    session = Session(caller.user, asked.session or asked.id)
     caller.follows.admit(session)
     await caller.turn(session)
-    said = await node.say(session, say)
+    said = await node.say(session, asked)
     if caller.follows.follower(session) is None:
         follower = await caller.follows.enter(session)
         follower.cursor = said.before
         follower.begin()
     reply = {"type": "ok", "session": session.id, "run": said.run, "at": str(said.at), "duplicate": said.duplicate}
-    caller.send(reply | replying(say.ref))
+    caller.send(reply | replying(asked.ref))
 
 
 async def _differs(caller: Caller, node: Node, command: Differs) -> None:

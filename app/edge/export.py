@@ -15,6 +15,7 @@ from app.state.storage import ConversationTurn
 
 FORMATS: Final = {"json": ("application/json", ".json"), "markdown": ("text/markdown; charset=utf-8", ".md")}
 PAGE: Final = 100
+RATED: Final = {"up": "👍", "down": "👎"}
 NAMES: Final = {"user": "You", "assistant": "Assistant"}
 
 
@@ -27,7 +28,8 @@ async def exported(node: Node, user: User, only: list[str] | None, format: str) 
         return
     context = await node.contexts.of_user(user) if only is None else None
     head: dict[str, Any] = {"user": user.key, "exported_at": datetime.now(UTC).isoformat()}
-    head |= {"context": context.values} if context is not None else {}
+    if context is not None:
+        head |= {"context": context.values, "tokens": await node.rates.used(user)}
     yield msgspec.json.encode(head)[:-1] + b',"sessions":['
     before = b""
     async for id in ids:
@@ -56,17 +58,26 @@ async def _session(node: Node, session: Session) -> dict[str, Any]:
     """All of one session."""
     history = await node.storage.get_conversation_history(session)
     metadata = await node.storage.get_session_metadata(session)
+    replaced = [(by, ConversationTurn.of(turn).to_dict()) for by, turn in await node.sessions.replaced(session)]
     listed = await node.users.listed(session)
     return {
         "id": session.id, "title": listed.title, "metadata": metadata, "turns": [turn.to_dict() for turn in history],
+        "replaced": [turn | {"metadata": turn["metadata"] | {"by": by}} for by, turn in replaced],
     }  # fmt: skip
 
 
 def _markdown(session: dict[str, Any]) -> bytes:
     """One session as a document."""
-    parts = [f"# {session['title'] or session['id']}\n"]
-    for turn in map(ConversationTurn.from_dict, session["turns"]):
-        said = turn.timestamp.strftime("%Y-%m-%d %H:%M UTC")
-        model = f", {turn.metadata['model']}" if turn.metadata.get("model") else ""
-        parts.append(f"**{NAMES[turn.role]}** ({said}{model})\n\n{turn.content}\n")
+    parts = [f"# {session['title'] or session['id']}\n", *map(_said, session["turns"])]
+    if session["replaced"]:
+        parts += ["## What was said before it was changed\n", *map(_said, session["replaced"])]
     return "\n".join(parts).encode() + b"\n"
+
+
+def _said(given: dict[str, Any]) -> str:
+    """One turn, and what was thought of it."""
+    turn = ConversationTurn.from_dict(given)
+    about, rating = turn.metadata.get("model"), turn.metadata.get("rating") or {}
+    model = f", {about}" if about else ""
+    rated = f"\n{RATED[rating['value']]} {rating.get('note', '')}".rstrip() + "\n" if rating else ""
+    return f"**{NAMES[turn.role]}** ({turn.timestamp:%Y-%m-%d %H:%M} UTC{model})\n\n{turn.content}\n{rated}"

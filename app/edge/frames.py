@@ -46,6 +46,8 @@ def snapshot(session: str, state: Snapshot) -> Frame:
     }
     if state.run is not None:
         frame["run"] = state.run
+    if state.settings:
+        frame["settings"] = state.settings
     return frame
 
 

@@ -7,10 +7,11 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app.core.commands import Say, command_of
+from app.core.commands import command_of
 from app.core.errors import (
     BadFrame,
     Forbidden,
@@ -21,12 +22,18 @@ from app.core.errors import (
 from app.core.identity import Identity
 from app.core.model import Session, Turn, User
 from app.core.protocol import kind_of
+from app.core.questions import Again, Edit, Question, Say
 from app.edge.access import Access, visitor_of
 from app.edge.bodies import body_of, problem
 from app.node import Node
 from app.state.outcomes import Said
 from app.stateless import Failed, answer, answered, message_name
 
+ASKED: Final[dict[tuple[str, bool], type[Question]]] = {
+    ("POST", False): Say,
+    ("POST", True): Again,
+    ("PUT", True): Edit,
+}  # by the method, and whether a turn is named; fmt: skip
 PROBE_SECONDS: Final = 0.8  # many a prober gives up after one
 
 
@@ -82,7 +89,10 @@ class Api:
             return problem(error, run=error.run, response=error.text)
 
     async def turns(self, request: Request, user: User) -> Response:
-        """`POST /api/sessions/{id}/turns`: say, and return at once; the answer is followed elsewhere."""
+        """`POST /api/sessions/{id}/turns`: say, and return at once; the answer is followed elsewhere.
+
+        `POST …/turns/{turn}/again`: have a turn answered anew. `PUT …/turns/{turn}`: say it otherwise.
+        """
         body = {name: value for name, value in (await body_of(request)).items() if value is not None}
         key = request.headers.get("idempotency-key")
         if key is not None and body.setdefault("id", key) != key:
@@ -90,10 +100,9 @@ class Api:
                 f"Idempotency-Key is {key[:80]!r} and id is {str(body['id'])[:80]!r}; expected them to agree"
             )
         body.setdefault("id", message_name())
-        allowed = {name: body[name] for name in ("id", "text", "model", "context", "when_busy") if name in body}
-        say = _say(allowed | {"session": request.path_params["id"]})
-        session = Session(user, str(say.session))
-        said = await self._said(request, session, say)
+        asked = _question(ASKED[request.method, "turn" in request.path_params], request, body)
+        session = Session(user, str(asked.session))
+        said = await self._said(request, session, asked)
         answer = {"session": session.id, "run": said.run, "at": str(said.at), "duplicate": said.duplicate}
         return JSONResponse(answer, 202)
 
@@ -122,9 +131,9 @@ class Api:
             return JSONResponse({"status": "redis does not answer"}, 503)
         return JSONResponse({"status": "ready"})
 
-    async def _said(self, request: Request, session: Session, say: Say) -> Said:
+    async def _said(self, request: Request, session: Session, asked: Question) -> Said:
         await self._access.limits.turn(session, visitor_of(request).address)
-        return await self._node.say(session, say)
+        return await self._node.say(session, asked)
 
     async def _awaited(self, session: Session, run: str) -> Turn | None:
         """Wait for a run's end, as long as it may take and this node stays; return its turn, see `answered`.
@@ -157,6 +166,16 @@ class Api:
         except (StateUnavailable, TimeoutError):
             return False
         return True
+
+
+def _question(kind: type[Question], request: Request, body: dict[str, Any]) -> Question:
+    """Read a question: its fields are in the body, and what it is about in the path."""
+    names = {field.name for field in msgspec.structs.fields(kind)} - {"ref", "session", "turn"}
+    frame = {name: body[name] for name in names if name in body} | {"session": request.path_params["id"]}
+    frame |= {"turn": request.path_params["turn"]} if "turn" in request.path_params else {}
+    asked = command_of({"type": str(kind.__struct_config__.tag)} | frame)
+    assert isinstance(asked, kind)
+    return asked
 
 
 def _say(frame: dict[str, Any]) -> Say:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from app.core.errors import BY_CODE
 from app.core.model import ID
-from app.core.protocol import CONTEXT_BYTES, TEXT_BYTES
+from app.core.protocol import CONTEXT_BYTES, NOTE_BYTES, TEXT_BYTES
 from app.edge.export import FORMATS
 from app.edge.operators import KEY_LENGTH
 from app.edge.routes import Guarded, Open
@@ -35,6 +35,8 @@ VALUE: Final[Schema] = {
 }
 PROBLEM: Final = "#/components/schemas/Problem"
 ID_OF_SESSION: Final = {"name": "id", "in": "path", "required": True, "schema": NAMED}
+NAMED_TURN: Final = SHORT | {"maxLength": 64}
+ID_OF_TURN: Final = {"name": "turn", "in": "path", "required": True, "schema": NAMED}
 
 
 def _map(required: Iterable[str] = (), **properties: Schema) -> Schema:
@@ -63,6 +65,7 @@ TURN: Final = _map(
     context=CONTEXT,
     when_busy={"enum": ["queue", "interrupt", "reject"]},
 )
+AGAIN: Final = _map((), id=NAMED, model={"$ref": MODEL}, when_busy={"enum": ["queue", "interrupt", "reject"]})
 ACCEPTED: Final = _map(("session", "run", "at", "duplicate"), session=TEXT, run=TEXT, at=TEXT,
                        duplicate={"type": "boolean"})  # fmt: skip
 KNOWN: Final = _map(("context", "version"), context={"type": "object"}, version=NUMBER)
@@ -94,6 +97,19 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
         [ID_OF_SESSION],
         TURN, {202: ACCEPTED}, (400, 404, 408, 409, 413, 429, 503),
     ),
+    ("POST", "/api/sessions/{id}/turns/{turn}/again"): (
+        "Have a person's turn answered anew, in place of what followed it.", [ID_OF_SESSION, ID_OF_TURN],
+        AGAIN, {202: ACCEPTED}, (400, 404, 408, 409, 413, 429, 503),
+    ),
+    ("PUT", "/api/sessions/{id}/turns/{turn}"): (
+        "Say a person's turn otherwise, in its place and in that of what followed it.", [ID_OF_SESSION, ID_OF_TURN],
+        TURN, {202: ACCEPTED}, (400, 404, 408, 409, 413, 429, 503),
+    ),
+    ("PUT", "/api/sessions/{id}/turns/{turn}/rating"): (
+        "Say what one thinks of an answer; without a value, take that back.", [ID_OF_SESSION, ID_OF_TURN],
+        _map((), value={"enum": ["up", "down"]}, note={"type": "string", "maxLength": NOTE_BYTES // 4}),
+        {200: _map(("session", "turn", "at"), session=TEXT, turn=TEXT, at=TEXT)}, (400, 404, 408, 413, 429, 503),
+    ),
     ("POST", "/api/sign-in"): (
         "Exchange a token or an invitation for the page's cookie.", [],
         _one_of(_map(("token",), token=SHORT), _map(("invite",), invite=SHORT)), {200: WHO},
@@ -101,6 +117,7 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
     ),
     ("DELETE", "/api/sign-in"): ("Sign out.", [], None, {204: None}, (503,)),
     ("GET", "/api/me"): ("Who one is.", [], None, {200: WHO}, (429, 503)),
+    ("DELETE", "/api/me"): ("Take away all that there is of oneself, and sign out.", [], None, {204: None}, (429, 503)),
     ("POST", "/api/ticket"): (
         "One `hello`, from wherever one is.", [], None,
         {201: _map(("ticket", "seconds"), ticket=TEXT, seconds={"type": "number"})}, (429, 503),
@@ -122,8 +139,8 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
         "Remove a session, for good.", [ID_OF_SESSION], None, {204: None}, (400, 429, 503),
     ),
     ("GET", "/api/sessions/{id}/turns"): (
-        "A page of a session's history, oldest first.",
-        [ID_OF_SESSION, _query("before", SHORT | {"maxLength": 64}), LIMIT],
+        "A page of a session's history, oldest first; or of the turns whose place `turn` took.",
+        [ID_OF_SESSION, _query("before", NAMED_TURN), _query("turn", NAMED_TURN), LIMIT],
         None, {200: _map(("turns", "more"), turns=LISTED, more=YES_OR_NO)}, (400, 404, 429, 503),
     ),
     ("GET", "/api/sessions/{id}/prompt"): (
@@ -140,6 +157,10 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
         {200: _map(("session", "run", "at"), session=TEXT, run=TEXT, at=TEXT)}, (400, 404, 429, 503),
     ),
     ("GET", "/api/export"): ("All that one has.", [FORMAT], None, {200: None}, (400, 429, 503)),
+    ("GET", "/api/usage"): (
+        "How many tokens one's answers took, by day (UTC), and how many a day they may (0: as many as they like).", [],
+        None, {200: _map(("days", "tokens_a_day"), days=LISTED, tokens_a_day=NUMBER)}, (429, 503),
+    ),
     ("GET", "/api/context"): ("What is known of oneself.", [], None, {200: KNOWN}, (429, 503)),
     ("PATCH", "/api/context"): (
         "Change some of it; null removes a value. With If-Match (the ETag), if nothing else was changed.", [],

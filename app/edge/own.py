@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from app.core.commands import History, Rename, Sessions, Set, Stop, command_of
+from app.core.commands import History, Rate, Rename, Sessions, Set, Stop, command_of
 from app.core.context import Context
 from app.core.errors import BadFrame
 from app.core.model import Session, User, checked_id
@@ -40,10 +40,12 @@ class Own:
             Guarded("PATCH", "/api/sessions/{id}", "chat", self.change),
             Guarded("DELETE", "/api/sessions/{id}", "chat", self.delete),
             Guarded("GET", "/api/sessions/{id}/turns", "chat", self.turns),
+            Guarded("PUT", "/api/sessions/{id}/turns/{turn}/rating", "chat", self.rate),
             Guarded("GET", "/api/sessions/{id}/prompt", "chat", self.prompt),
             Guarded("GET", "/api/sessions/{id}/export", "chat", self.export_one),
             Guarded("POST", "/api/sessions/{id}/runs/{run}/stop", "chat", self.stop),
             Guarded("GET", "/api/export", "chat", self.export),
+            Guarded("GET", "/api/usage", "chat", self.usage),
             Guarded("GET", "/api/context", "chat", self.context),
             Guarded("PATCH", "/api/context", "chat", self.change_context),
         ]
@@ -55,10 +57,18 @@ class Own:
         return JSONResponse({"sessions": [frames.listed(one) for one in found], "more": more})
 
     async def turns(self, request: Request, user: User) -> Response:
-        """`GET /api/sessions/{id}/turns`: a page of a session's history, oldest first."""
-        asked = _command(History, request, "before", "limit", session=request.path_params["id"])
-        page = await self._node.sessions.history(Session(user, asked.session), asked.before, asked.limit)
+        """`GET /api/sessions/{id}/turns`: a page of a session's history, oldest first; or of what `turn` replaced."""
+        asked = _command(History, request, "before", "limit", "turn", session=request.path_params["id"])
+        page = await self._node.sessions.history(Session(user, asked.session), asked.before, asked.limit, of=asked.turn)
         return JSONResponse({"turns": [frames.turn(turn) for turn in page.turns], "more": page.more})
+
+    async def rate(self, request: Request, user: User) -> Response:
+        """`PUT /api/sessions/{id}/turns/{turn}/rating`: say what one thinks of an answer."""
+        body, named = await body_of(request), request.path_params
+        given = {name: body[name] for name in ("value", "note") if body.get(name) is not None}
+        asked = _read(Rate, given | {"session": named["id"], "turn": named["turn"]})
+        at = await self._node.sessions.rate(Session(user, asked.session), asked.turn, asked.value, asked.note)
+        return JSONResponse({"session": asked.session, "turn": asked.turn, "at": str(at)})
 
     async def change(self, request: Request, user: User) -> Response:
         """`PATCH /api/sessions/{id}`: give it a title, or settings."""
@@ -99,6 +109,12 @@ class Own:
     async def export(self, request: Request, user: User) -> Response:
         """`GET /api/export`: all that one has, as JSON or Markdown."""
         return self._exported(request, user, None)
+
+    async def usage(self, request: Request, user: User) -> Response:
+        """`GET /api/usage`: how many tokens one's answers took, by day, and how many a day they may."""
+        used, most = await self._node.rates.used(user), self._node.settings
+        days = [{"day": day, "tokens": tokens} for day, tokens in used.items()]
+        return JSONResponse({"days": days, "tokens_a_day": most.rate_tokens if most.limits == "on" else 0})
 
     async def context(self, request: Request, user: User) -> Response:
         """`GET /api/context`: what is known of oneself; its version is the `ETag`."""

@@ -18,7 +18,7 @@ from app.core.identity import NEVER, Identity
 from app.core.model import User
 from app.core.protocol import kind_of
 from app.edge.access import TICKET_SECONDS, Access, visitor_of
-from app.edge.auth import LOGIN, SECRET, cookie_of, has_token, set_cookie
+from app.edge.auth import GUEST, LOGIN, SECRET, cookie_of, has_token, set_cookie
 from app.edge.bodies import body_of
 from app.edge.routes import size_of
 from app.node import Node
@@ -72,6 +72,14 @@ class SignIn:
     async def me(self, request: Request, user: User) -> Response:
         """`GET /api/me`: who one is."""
         return JSONResponse(_who(request.state.identity, ""))
+
+    async def erase(self, request: Request, user: User) -> Response:
+        """`DELETE /api/me`: all that there is of oneself is gone, and one is signed out."""
+        await self._node.erase(user)
+        response = Response(status_code=204)
+        for cookie in (LOGIN, GUEST):
+            set_cookie(response, visitor_of(request), cookie, "", 0)
+        return response
 
     async def ticket(self, request: Request, user: User) -> Response:
         """`POST /api/ticket`: one `hello` from wherever one is."""

@@ -84,7 +84,7 @@ class Connection:
             if self._watching:
                 self._node.hub.unwatch(self.user, self)
             if self._badge.user is not None:
-                self._node.in_passing(self._limits.disconnect(self._badge.user))
+                self._node.aside.do(self._limits.disconnect(self._badge.user))
             self.outbox.stop()
             self.gone.set_result(None)
 

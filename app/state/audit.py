@@ -38,16 +38,31 @@ class Audit:
         Raises:
             StateUnavailable
         """
+        keys = await self._keys()
+        pages = await self._scripts.look([("XREVRANGE", key, "+", "-", "COUNT", limit) for key in keys])
+        records = [_record(*entry) for page in pages for entry in page]
+        return sorted(records, key=lambda record: record["at"], reverse=True)[:limit]
+
+    async def forget(self, user: User) -> None:
+        """Take away what a user did.
+
+        Raises:
+            StateUnavailable
+        """
+        for key in await self._keys():
+            lines = await self._scripts.command("audit", ("XRANGE", key, "-", "+"))
+            theirs = [id for id, fields in lines if _record(id, fields)["by"] == user.key]
+            if theirs:
+                await self._scripts.command("forget", ("XDEL", key, *theirs))
+
+    async def _keys(self) -> set[bytes]:
         keys: set[bytes] = set()
         cursor = b"0"
         while True:
             cursor, found = await self._scripts.command("audit", ("SCAN", cursor, "MATCH", "audit:*", "COUNT", 1000))
             keys |= set(found)
             if cursor == b"0":
-                break
-        pages = await self._scripts.look([("XREVRANGE", key, "+", "-", "COUNT", limit) for key in keys])
-        records = [_record(*entry) for page in pages for entry in page]
-        return sorted(records, key=lambda record: record["at"], reverse=True)[:limit]
+                return keys
 
 
 def _record(id: bytes, fields: list[bytes]) -> dict[str, Any]:

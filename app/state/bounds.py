@@ -14,6 +14,7 @@ ENDED_SECONDS: Final = 600  # until each node has heard that a sign-in was ended
 AUDIT_DAYS: Final = 90
 AUDIT_ENTRIES: Final = 10_000  # of each node's life
 LAPSED: Final = 16  # looked at in one bucket at a time
+TITLE_MS: Final = 60_000  # a title that has not come by then may be made by another
 QUEUE_BYTES: Final = 384 * 1024  # of JSON: a snapshot with them and a whole answer is within a frame's bound
 
 

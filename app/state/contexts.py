@@ -3,12 +3,9 @@
 A damaged value is reported, counted and left out: what else is known stays known.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
-
-import msgspec
 
 from app.core.context import SETTINGS, Context, changes, too_long
 from app.core.errors import Conflict, TooLong
@@ -16,10 +13,9 @@ from app.core.model import Session, User
 from app.core.protocol import CONTEXT_BYTES
 from app.state.keys import counted_run, session_keys, session_metadata, user_context, user_stale
 from app.state.script import Scripts
+from app.state.stored import settings_of, value_of
 
 COUNTED_MS: Final = 60_000  # longer than a script is tried again
-
-log = logging.getLogger(__name__)
 
 
 class Contexts:
@@ -57,9 +53,9 @@ class Contexts:
             [("HGETALL", session_metadata(session)), ("HMGET", session_keys(session).head, *fields)]
         )
         found = self._read("metadata", stored)
-        own = {name: self._value("setting", text) for name, text in zip(SETTINGS, settings, strict=True) if text}
-        known = {name: value for name, value in own.items() if value is not None}
-        return Context(found.values | known, found.version, int(spoke_at or 0), int(times or 0))
+        return Context(
+            found.values | settings_of(settings, self._damaged), found.version, int(spoke_at or 0), int(times or 0)
+        )
 
     async def change_session(self, session: Session, given: Mapping[str, Any], version: int | None = None) -> Context:
         """Change some of a session's values; as `change_user`."""
@@ -85,15 +81,7 @@ class Contexts:
         fields = dict(zip(stored[::2], stored[1::2], strict=True))
         values: dict[str, Any] = {}
         for field, text in fields.items():
-            if field.startswith(b"v:") and (value := self._value(kind, text)) is not None:
+            if field.startswith(b"v:") and (value := value_of(kind, text, self._damaged)) is not None:
                 values[field[2:].decode(errors="replace")] = value
         version, spoke_at, times = (int(fields.get(name, b"0")) for name in (b"version", b"spoke_at", b"times"))
         return Context(values, version, spoke_at, times)
-
-    def _value(self, kind: str, text: bytes) -> Any:
-        try:
-            return msgspec.json.decode(text)
-        except (ValueError, msgspec.MsgspecError):
-            self._damaged[kind] += 1
-            log.error("a %s is damaged, and left out: %r", kind, text[:40])
-            return None

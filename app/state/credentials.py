@@ -1,6 +1,7 @@
 """Secrets that vouch for somebody: a page's sign-in, an invitation, a ticket. In Redis lie their digests only."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgpack
@@ -11,6 +12,7 @@ from app.state.keys import credential
 from app.state.script import Scripts
 
 Kind = Literal["login", "invite", "ticket"]
+KINDS: Final = (b"login:", b"invite:", b"ticket:")
 SECRET_BYTES: Final = 32
 
 
@@ -39,6 +41,15 @@ class Credentials:
     async def drop(self, kind: Kind, secret: str) -> None:
         """Have a secret count no more."""
         await self._scripts.command("drop", ("DEL", credential(kind, secret)))
+
+    async def drop_of(self, user: User, keys: Sequence[bytes]) -> list[str]:
+        """Of these keys, have those count no more that vouch for a user; return the sign-ins that end, by token."""
+        ours = [key for key in keys if key.startswith(KINDS)]
+        found = [_read(value) for value in await self._scripts.look([("GET", key) for key in ours])]
+        theirs = {key: one[0] for key, one in zip(ours, found, strict=True) if one is not None and one[0].user == user}
+        if theirs:
+            await self._scripts.command("drop", ("DEL", *theirs))
+        return [identity.tokens[-1] for key, identity in theirs.items() if key.startswith(b"login:")]
 
 
 def _read(value: Any) -> tuple[Identity, str] | None:

@@ -9,6 +9,7 @@
 | `{b}:said:<session>` | hash | session | `say`, `stop`: by message id, and `r:<run>` by run |
 | `{b}:ids:<session>` | list | session | `say`: the last 1,000 message ids |
 | `{b}:queue:<session>` | list | session | `say`, `end`, `stop`: turns that wait |
+| `{b}:replaced:<session>` | list | session | `say`, `end`: turns that `again` and `edit` took out of the history |
 | `{b}:leases` | sorted set | for ever; a member: run | every script of a run's writer, `say`, `claim`, `delete` |
 | `{b}:live:<session>` | channel | | entries as they are appended |
 | `{b}:gone` | sorted set | `GONE_SECONDS`; a member: as long | `delete`: digests of what was said in what was deleted |
@@ -58,7 +59,7 @@ def session_keys(session: Session) -> "SessionKeys":
 class SessionKeys:
     """The keys of one session, and its channel."""
 
-    __slots__ = ("gone", "head", "ids", "leases", "live", "log", "queue", "run", "said", "turns")
+    __slots__ = ("gone", "head", "ids", "leases", "live", "log", "queue", "replaced", "run", "said", "turns")
 
     def __init__(self, session: Session) -> None:
         tag, name = f"{{b{session.bucket:03d}}}", session.name
@@ -69,6 +70,7 @@ class SessionKeys:
         self.said = f"{tag}:said:{name}"
         self.ids = f"{tag}:ids:{name}"
         self.queue = f"{tag}:queue:{name}"
+        self.replaced = f"{tag}:replaced:{name}"
         self.leases = leases(session.bucket)
         self.gone = f"{tag}:gone"
         self.live = f"{tag}:live:{name}"
@@ -76,7 +78,10 @@ class SessionKeys:
     @property
     def all(self) -> tuple[str, ...]:
         """All keys, in the order in which `scripts/prelude.lua` names them."""
-        return (self.head, self.log, self.leases, self.run, self.turns, self.said, self.ids, self.queue, self.gone)
+        return (
+            self.head, self.log, self.leases, self.run, self.turns, self.said, self.ids, self.queue, self.gone,
+            self.replaced,
+        )  # fmt: skip
 
     @property
     def few(self) -> tuple[str, ...]:
@@ -86,7 +91,7 @@ class SessionKeys:
     @property
     def own(self) -> tuple[str, ...]:
         """Those that live and expire with the session."""
-        return (self.head, self.log, self.run, self.turns, self.said, self.ids, self.queue)
+        return (self.head, self.log, self.run, self.turns, self.said, self.ids, self.queue, self.replaced)
 
 
 def channel_in(database: int, channel: str) -> str:

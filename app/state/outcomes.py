@@ -1,6 +1,6 @@
 """What the scripts answer: values, also where the answer is no."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from app.core.entries import Batch
@@ -53,10 +53,14 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The run is over, now or since an earlier try; `carry` is the next queued one, begun with the same lease."""
+    """The run is over, now or since an earlier try; `carry` is the next queued one, begun with the same lease.
+
+    `titles`: the session has no title of its own, and it is for the caller to make it.
+    """
 
     at: Cursor
     carry: Carry | None
+    titles: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,7 @@ class Snapshot:
     more: bool
     queued: tuple[dict[str, Any], ...]
     run: dict[str, Any] | None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Final
 
 from app.core.errors import QuotaExceeded, RateLimited, TooMany
@@ -16,6 +17,7 @@ from app.state.keys import rate, session_keys, user_quota, user_running, user_so
 from app.state.pulse import Pulse
 from app.state.script import Scripts
 
+EPOCH: Final = date(1970, 1, 1)
 JUST_NOW_MS: Final = 5000  # a `say` may still be on its way to where it becomes a run
 SPOT_MS: Final = 1000  # about when it is worth to ask again, where nobody knows
 
@@ -76,6 +78,12 @@ class Rates:
     async def spend(self, user: User, tokens: int) -> None:
         """Add to what a user has used today."""
         await self._scripts.run("spend", (user_quota(user),), tokens)
+
+    async def used(self, user: User) -> dict[str, int]:
+        """Read how many tokens a user has used: by day (UTC, ISO 8601), of the last month, latest first."""
+        pairs: list[bytes] = await self._scripts.command("used", ("HGETALL", user_quota(user)))
+        days = {int(day): int(tokens) for day, tokens in zip(pairs[::2], pairs[1::2], strict=True)}
+        return {(EPOCH + timedelta(day)).isoformat(): days[day] for day in sorted(days, reverse=True)}
 
     async def connect(self, user: User, most: int) -> None:
         """Count a socket more of a user's; a caller that was not refused tells of its end by `disconnect`.

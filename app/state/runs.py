@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from app.core.entries import EMPTY_SHA256
 from app.core.model import Cursor, Turn, Writer
-from app.state.bounds import ATTEMPTS, LAPSED, LOG_ENTRIES, Bounds
+from app.state.bounds import ATTEMPTS, LAPSED, LOG_ENTRIES, TITLE_MS, Bounds
 from app.state.keys import BELL, leases, session_keys
 from app.state.outcomes import Again, Appended, Carry, Ended, Fenced, Lost, Moved, Renewed, Restored, UsedUp
 from app.state.script import Scripts
@@ -82,18 +83,25 @@ class Runs:
         )  # fmt: skip
         return Renewed(rest[0] == b"1") if status == b"renewed" else Fenced()
 
-    async def end(self, writer: Writer, count: int, added: list[bytes], turn: Turn) -> Ended | Fenced | Lost:
-        """End a run: its last entries (`end` is the last of them), its turn in the history, the next run's start."""
+    async def end(
+        self, writer: Writer, count: int, added: list[bytes], turn: Turn, *, titles: bool = False
+    ) -> Ended | Fenced | Lost:
+        """End a run: its last entries (`end` is the last of them), its turn in the history, the next run's start.
+
+        `titles`: the session may be given a title from this answer.
+        """
         keys, session = session_keys(writer.session), writer.session
         live = self._scripts.channel(keys.live)
         status, *rest = await self._scripts.run(
             "end", keys.all, live, member_of(session, writer.run), writer.run, writer.fence, writer.incarnation,
             self._name, count, record_of(turn), self._lease_ms, self._run_ms, self._ttl_ms, self._bounds.turns,
-            LOG_ENTRIES, self._window, session.name + " ", *added,
+            LOG_ENTRIES, self._window, session.name + " ", EMPTY_SHA256,
+            TITLE_MS if titles else 0, *added,
         )  # fmt: skip
         match status:
             case b"ended" | b"already":
-                return Ended(cursor_of(rest[0]), carry_of(session, rest[1], self._incarnation, self._damaged))
+                carry = carry_of(session, rest[1], self._incarnation, self._damaged)
+                return Ended(cursor_of(rest[0]), carry, bool(rest[2]))
             case b"lost":
                 return Lost(int(rest[0]))
         return Fenced()

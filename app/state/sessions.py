@@ -3,18 +3,18 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Literal
 
 import msgpack
 import msgspec
 
 from app.core import entries
 from app.core.coalesce import pieces
-from app.core.commands import Say, fingerprint
 from app.core.entries import Batch
 from app.core.errors import Busy, IdReused, NotFound, QueueFull, TooLong
 from app.core.model import START, Cursor, Request, Session, Turn, title_of
 from app.core.protocol import ANSWER_BYTES, BATCH_BYTES, QUEUED, SNAPSHOT_BYTES, TEXT_BYTES
+from app.core.questions import Again, Question, Say, fingerprint, kind_of_question
 from app.state.bounds import ENTRIES, GONE_SECONDS, LOG_ENTRIES, MESSAGE_IDS, QUEUE_BYTES, Bounds
 from app.state.keys import session_keys
 from app.state.outcomes import Page, Read, Reset, Said, Snapshot
@@ -28,10 +28,9 @@ from app.state.stored import (
     record_of,
     running_of,
     sendable,
+    settings_of,
     turns_of,
 )
-
-EMPTY_SHA256: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 class Sessions:
@@ -52,32 +51,39 @@ class Sessions:
             int(seconds * 1000) for seconds in (bounds.lease_s, bounds.run_s, bounds.session_s)
         )
 
-    async def say(self, session: Session, say: Say, *, run: str, model: str, models: Sequence[str] = ()) -> Said:
-        """Accept a turn and begin its run here, or queue it. `run` is the id it gets if it is new. Where the turn names
+    async def say(self, session: Session, asked: Question, *, run: str, model: str, models: Sequence[str] = ()) -> Said:
+        """Accept a question and begin its run here, or queue it. `run` is the id it gets if it is new. Where it names
         no model, the session's own answers, if it is one of `models`; else `model`.
 
         Raises:
             IdReused, Busy, QueueFull, StateUnavailable
-            NotFound: the session was deleted since this was said in it.
+            NotFound: the session was deleted since this was said in it; or it has no such turn of a person's.
         """
         keys = session_keys(session)
         live = self._scripts.channel(keys.live)
-        turn = entries.Turn(id=say.id, text=say.text, run=run)
-        waiting = entries.Turn(id=say.id, text=say.text, run=run, queued=True)
-        request = Request(turn=say.id, run=run, text=say.text, model=model, context=say.context)
+        if isinstance(asked, Again):
+            text, turn, waiting, record = "", b"", b"", b""
+            request = Request(turn=asked.turn, run=run, text=text, model=model)
+        else:
+            text = asked.text
+            turn = entries.encode(entries.Turn(id=asked.id, text=text, run=run))
+            waiting = entries.encode(entries.Turn(id=asked.id, text=text, run=run, queued=True))
+            record = record_of(Turn(id="", role="user", text=text, run=run))
+            request = Request(turn=asked.id, run=run, text=text, model=model, context=asked.context)
         status, *rest = await self._scripts.run(
-            "say", keys.all, live, member_of(session, run), say.id, fingerprint(say), run,
-            entries.encode(turn), entries.encode(waiting),
-            record_of(Turn(id="", role="user", text=say.text, run=run)), packed(request), model, say.when_busy,
-            self._incarnation, self._name, self._lease_ms, self._run_ms, self._ttl_ms, QUEUED, self._bounds.turns,
-            MESSAGE_IDS, title_of(say.text), self._window, QUEUE_BYTES, len(msgspec.json.encode(say.text)),
-            "" if say.model else "\n".join(("", *models, "")),
+            "say", keys.all, live, member_of(session, run), asked.id, fingerprint(asked), run, turn, waiting, record,
+            packed(request), model, asked.when_busy, self._incarnation, self._name, self._lease_ms, self._run_ms,
+            self._ttl_ms, QUEUED, self._bounds.turns, MESSAGE_IDS, title_of(text), self._window, QUEUE_BYTES,
+            len(msgspec.json.encode(text)), "" if asked.model else "\n".join(("", *models, "")),
+            kind_of_question(asked), "" if isinstance(asked, Say) else asked.turn,
         )  # fmt: skip
         match status:
             case b"id_reused":
-                raise IdReused(f"message id {say.id!r} was used in this session for another request")
+                raise IdReused(f"message id {asked.id!r} was used in this session for another request")
             case b"gone":
-                raise NotFound(f"session {session.id!r} was deleted after {say.id!r} was said in it")
+                raise NotFound(f"session {session.id!r} was deleted after {asked.id!r} was said in it")
+            case b"not_found" if not isinstance(asked, Say):
+                raise NotFound(f"no turn {asked.turn!r} of a person's in this session's history")
             case b"busy":
                 raise Busy("an answer is under way; expected none, because of when_busy: reject")
             case b"queue_full":
@@ -94,7 +100,7 @@ class Sessions:
         """
         keys = session_keys(session)
         live = self._scripts.channel(keys.live)
-        end = entries.End(run=run, state="stopped", length=0, sha256=EMPTY_SHA256)
+        end = entries.End(run=run, state="stopped", length=0, sha256=entries.EMPTY_SHA256)
         status, *rest = await self._scripts.run("stop", keys.all, live, run, entries.encode(end))
         if status == b"not_found":
             raise NotFound(f"no run {run!r} in this session")
@@ -108,9 +114,16 @@ class Sessions:
         """
         keys, meta = session_keys(session), entries.encode(entries.Meta(title=title))
         live = self._scripts.channel(keys.live)
-        status, *_ = await self._scripts.run("meta", keys.all, live, title, meta, self._ttl_ms)
+        status, *_ = await self._scripts.run("meta", keys.all, live, title, meta, self._ttl_ms, "")
         if status == b"not_found":
             raise NotFound(f"no session {session.id!r}")
+
+    async def entitle(self, session: Session, run: str, title: str) -> bool:
+        """Give a session the title that was made after `run`; False where it has one by now, or is not there."""
+        keys, meta = session_keys(session), entries.encode(entries.Meta(title=title))
+        live = self._scripts.channel(keys.live)
+        status, *_ = await self._scripts.run("meta", keys.all, live, title, meta, self._ttl_ms, run)
+        return bool(status == b"set")
 
     async def set(self, session: Session, settings: Mapping[str, Any]) -> Cursor:
         """Change some of a session's settings (an empty text removes one), and return the log's head."""
@@ -120,6 +133,22 @@ class Sessions:
         pairs = [part for pair in texts.items() for part in pair]
         _, at = await self._scripts.run("set", keys.all, live, meta, self._ttl_ms, *pairs)
         return cursor_of(at)
+
+    async def rate(self, session: Session, turn: str, value: Literal["up", "down"] | None, note: str) -> Cursor:
+        """Note what a person thinks of an answer (None: nothing any more), and return the log's head.
+
+        Raises:
+            NotFound: the history has no such answer.
+        """
+        keys = session_keys(session)
+        told = entries.encode(entries.Rating(turn=turn, value=value, note=note if value else ""))
+        rating = packed({"rating": {"value": value} | ({"note": note} if note else {})}) if value else b""
+        status, *rest = await self._scripts.run(
+            "rating", keys.all, self._scripts.channel(keys.live), turn, told, rating, self._ttl_ms
+        )
+        if status == b"not_found":
+            raise NotFound(f"no answer {turn!r} in this session's history")
+        return cursor_of(rest[0])
 
     async def put(self, session: Session, turn: Turn) -> None:
         """Put a turn into the history that nobody said here, once for each id: with a `run` and its `end`, an answer.
@@ -161,29 +190,44 @@ class Sessions:
     async def snapshot(self, session: Session, turns: int = 50) -> Snapshot:
         """Read a session as it stands; one that isn't there is empty, at `0-0`."""
         keys = session_keys(session)
-        at, title, lines, more, queue, running = await self._scripts.run("snapshot", keys.all, turns, SNAPSHOT_BYTES)
-        queued = tuple(
-            {"id": item[0].decode(), "text": msgpack.unpackb(item[4])["text"], "run": item[1].decode()}
-            for item in (msgpack.unpackb(waiting, raw=True) for waiting in queue)
+        at, title, lines, more, queue, running, settings = await self._scripts.run(
+            "snapshot", keys.all, turns, SNAPSHOT_BYTES
         )
-        run = running_of(running[0].decode(), running[1]) if running else None
-        room = SNAPSHOT_BYTES - len(msgspec.json.encode((queued, run)))
+        queued = tuple(
+            {
+                "id": item[b"id"].decode(),
+                "text": msgpack.unpackb(item[b"request"])["text"],
+                "run": item[b"run"].decode(),
+            }
+            for item in (msgpack.unpackb(waiting, raw=True) for waiting in queue)
+            if item[b"kind"] == b"say"
+        )
+        run = running_of(running[0].decode(), running[1], running[2]) if running else None
+        known = settings_of(settings, self._damaged)
+        room = SNAPSHOT_BYTES - len(msgspec.json.encode((queued, run, known)))
         kept = newest_fitting(turns_of(lines, self._damaged), room)
-        return Snapshot(cursor_of(at), title.decode(), kept, bool(more) or len(kept) < len(lines), queued, run)
+        more = bool(more) or len(kept) < len(lines)
+        return Snapshot(cursor_of(at), title.decode(), kept, more, queued, run, known)
 
-    async def history(self, session: Session, before: str | None, limit: int) -> Page:
-        """Read turns before a turn (None: the newest).
+    async def history(self, session: Session, before: str | None, limit: int, *, of: str | None = None) -> Page:
+        """Read turns before a turn (None: the newest): of the history, or of what the turn `of` replaced.
 
         Raises:
             NotFound: no such turn.
         """
         keys = session_keys(session)
-        status, *rest = await self._scripts.run("history", keys.all, before or "", limit, SNAPSHOT_BYTES)
+        status, *rest = await self._scripts.run("history", keys.all, before or "", limit, SNAPSHOT_BYTES, of or "")
         if status == b"not_found":
-            raise NotFound(f"no turn {before!r} in this session's history")
+            raise NotFound(f"no turn {of or before!r} in this session's history")
         turns = turns_of(rest[0], self._damaged)
         kept = newest_fitting(turns, SNAPSHOT_BYTES)
         return Page(kept, bool(rest[1]) or len(kept) < len(turns))
+
+    async def replaced(self, session: Session) -> list[tuple[str, Turn]]:
+        """Read the turns that left the history for others, as far as they are kept: by which turn, and the turn."""
+        lines = await self._scripts.command("replaced", ("LRANGE", session_keys(session).replaced, 0, -1))
+        parts = [line.partition(b" ") for line in lines]
+        return [(by.decode(), turn) for by, _, rest in parts for turn in turns_of([rest], self._damaged)]
 
     async def ping(self) -> None:
         """Ask whether Redis answers.

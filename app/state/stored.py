@@ -9,6 +9,7 @@ import msgpack
 import msgspec
 
 from app.core import entries
+from app.core.context import SETTINGS
 from app.core.model import Cursor, Request, Session, Turn, User, Writer
 from app.core.protocol import FRAME_BYTES, json_bytes
 from app.core.transcript import Running
@@ -56,14 +57,17 @@ def packed(value: Any) -> bytes:
 
 
 def record_of(turn: Turn) -> bytes:
-    """A turn as the history keeps it: a script puts `<at> <id> ` before it."""
+    """A turn as the history keeps it: a script puts `<at> <id> ` before it, and may lay more fields over it."""
     return packed(turn)
 
 
 def turn_of(line: bytes) -> Turn:
-    """Read a line of the history: `<at> <id> <rest>`."""
+    """Read a line of the history: `<at> <id> <map>`, and maps that are laid over that one."""
     at, id, record = line.split(b" ", 2)
-    return msgspec.convert(msgpack.unpackb(record) | {"at": at.decode(), "id": id.decode()}, Turn)
+    fields: dict[str, Any] = {}
+    for part in entries.split(record):
+        fields |= msgpack.unpackb(part)
+    return msgspec.convert(fields | {"at": at.decode(), "id": id.decode()}, Turn)
 
 
 def turns_of(lines: Iterable[bytes], damaged: Counter[str]) -> list[Turn]:
@@ -78,6 +82,22 @@ def turns_of(lines: Iterable[bytes], damaged: Counter[str]) -> list[Turn]:
     return turns
 
 
+def value_of(kind: str, text: bytes, damaged: Counter[str]) -> Any:
+    """Read a value that is kept as JSON; one that is damaged is reported, counted, and None."""
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, msgspec.MsgspecError):
+        damaged[kind] += 1
+        log.error("a %s is damaged, and left out: %r", kind, text[:40])
+        return None
+
+
+def settings_of(texts: Iterable[bytes | None], damaged: Counter[str]) -> dict[str, Any]:
+    """Read a session's settings, in the order of `SETTINGS`."""
+    read = {name: value_of("setting", text, damaged) for name, text in zip(SETTINGS, texts, strict=True) if text}
+    return {name: value for name, value in read.items() if value is not None}
+
+
 def newest_fitting(turns: list[Turn], room: int) -> tuple[Turn, ...]:
     """The newest turns whose JSON fits in `room` bytes."""
     for index in range(len(turns) - 1, -1, -1):
@@ -87,13 +107,13 @@ def newest_fitting(turns: list[Turn], room: int) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def running_of(run: str, log: list[Any]) -> dict[str, Any] | None:
+def running_of(run: str, log: list[Any], replaced: bytes | None = None) -> dict[str, Any] | None:
     """Fold the entries of the current run, from its beginning, to a run as a snapshot shows it."""
     folded: Running | None = None
     for fields in entries.merged(fields[1] for _, fields in log):
         entry = entries.entry_of(fields) if fields.get("run") == run else None
         if folded is None and isinstance(entry, entries.Run):
-            folded = Running(run, entry.turn)
+            folded = Running(run, entry.turn, replaced=msgpack.unpackb(replaced) if replaced else [])
         if folded is not None and entry is not None:
             folded.apply(entry)
     return folded.wire() if folded else None

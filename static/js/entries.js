@@ -5,6 +5,7 @@
 //   kept   where this run's last settled tool call left its text and reasoning; null after a snapshot that does not say
 //   ended  the ends of runs whose text we held, for the check of their SHA-256
 //   over   the runs that have ended, queued ones too
+//   cut    whose place the next turn takes, or the next run's answer: {turn, keep, replaced}, or null
 //   served run id → {node, model, attempt}: who answered
 
 // Exactly what Python's str.split() takes for whitespace (JavaScript's \s has U+FEFF more and six controls less).
@@ -14,6 +15,14 @@ const BLANK = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205
 export function titleOf(text) {
   const line = text.replace(BLANK, " ").replace(/^ | $/g, "");
   return [...line].slice(0, 80).join("");
+}
+
+const SETTINGS = ["model", "temperature", "prompt"];
+
+/** Have these settings, which are not the default; none: no field. */
+export function arrange(session, settings) {
+  if (Object.keys(settings).length) session.settings = settings;
+  else delete session.settings;
 }
 
 const isSettled = (tool) => "result" in tool || "error" in tool;
@@ -29,11 +38,16 @@ export const isUnfoldable = (session, { kind, how, run }, { kept }) =>
 
 const current = (session, entry) => (session.run?.id === entry.run ? session.run : null);
 
-function begin(session, entry, at) {
+// A person's turn enters the history.
+function said(session, { id, text, run }, at, aside) {
+  const replaced = aside.cut?.keep ? null : aside.cut?.replaced;
+  if (!aside.cut?.keep) aside.cut = null;
+  session.turns.push({ id, role: "user", text, run, at, ...(replaced?.length ? { replaced } : {}) });
+}
+
+function begin(session, entry, at, aside) {
   const isWaiting = ({ id }) => id === entry.turn;
-  for (const { id, text, run } of session.queued.filter(isWaiting)) {
-    session.turns.push({ id, role: "user", text, run, at });
-  }
+  for (const turn of session.queued.filter(isWaiting)) said(session, turn, at, aside);
   session.queued = session.queued.filter((turn) => !isWaiting(turn));
 }
 
@@ -45,21 +59,24 @@ function restart(run, { kept }) {
 }
 
 export const FOLD = {
-  turn(session, { id, text, run, queued }, at) {
+  turn(session, { id, text, run, queued }, at, aside) {
     if (queued) session.queued.push({ id, text, run });
-    else session.turns.push({ id, role: "user", text, run, at });
+    else said(session, { id, text, run }, at, aside);
     if (session.title === "") session.title = titleOf(text);
   },
 
   run(session, entry, at, aside) {
-    begin(session, entry, at);
+    begin(session, entry, at, aside);
     const { attempt, how, node, model } = entry;
     aside.served.set(entry.run, { node, model, attempt });
     const run = current(session, entry);
     if (!run) {
       const { run: id, turn } = entry;
       const empty = { text: "", reasoning: "", tools: [], asks: [] };
+      const replaced = aside.cut?.turn === turn ? aside.cut.replaced : null;
       session.run = { id, turn, state: "running", attempt, how, node, model, ...empty };
+      if (replaced?.length) session.run.replaced = replaced;
+      aside.cut = null;
       aside.kept = NOTHING_KEPT;
       return;
     }
@@ -110,21 +127,39 @@ export const FOLD = {
     if (entry.usage != null) turn.usage = entry.usage;
     if (entry.state !== "done") turn.state = entry.state;
     if (entry.state !== "done" && entry.code != null) turn.code = entry.code;
+    if (run.replaced) turn.replaced = run.replaced;
     session.turns.push(turn);
     session.run = null;
     aside.ended.push({ run: run.id, text: run.text, length: entry.length, sha256: entry.sha256 });
   },
 
-  cut(session, { turn, keep }) {
+  // A turn that is not here is older than all that are.
+  cut(session, { turn, keep, replaced }, at, aside) {
     const place = session.turns.findIndex(({ id }) => id === turn);
-    if (place >= 0) session.turns.length = keep ? place + 1 : place;
+    session.turns.length = place < 0 ? 0 : place + (keep ? 1 : 0);
+    aside.cut = { turn, keep, replaced };
   },
 
-  meta(session, { title }) {
+  rating(session, { turn, value, note }) {
+    session.turns = session.turns.map((one) => {
+      if (one.id !== turn) return one;
+      const { rating, ...rest } = one;
+      return value == null ? rest : { ...rest, rating: { value, ...(note ? { note } : {}) } };
+    });
+  },
+
+  meta(session, { title, ...told }) {
     if (title != null) session.title = title;
+    const settings = { ...session.settings };
+    for (const name of SETTINGS) {
+      if (told[name] === "") delete settings[name];
+      else if (told[name] != null) settings[name] = told[name];
+    }
+    arrange(session, settings);
   },
 
   gone(session) {
     Object.assign(session, { gone: true, turns: [], queued: [], run: null, title: "" });
+    arrange(session, {});
   },
 };

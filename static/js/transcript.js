@@ -9,7 +9,7 @@
 // A turn object is never changed once it is in `turns`, so a view may compare by identity.
 
 import { same } from "./cursor.js";
-import { FOLD, isUnfoldable, keptBySnapshot } from "./entries.js";
+import { FOLD, arrange, isUnfoldable, keptBySnapshot } from "./entries.js";
 
 const PASSED_COUNT = 1024;
 const SERVED_COUNT = 500;
@@ -21,7 +21,7 @@ export const emptySession = (session) => ({
 export class Transcript {
   #passed = new Set();
   #awaitsSnapshot = false;
-  #aside = { kept: null, ended: [], over: [], served: new Map() };
+  #aside = { kept: null, cut: null, ended: [], over: [], served: new Map() };
 
   constructor(session) {
     this.session = emptySession(session);
@@ -63,11 +63,12 @@ export class Transcript {
   }
 
   // A snapshot disowns what was passed: a lost tail may be put back under its old ids, and must then be applied again.
-  #replace({ at, title, turns, queued, run, more }) {
+  #replace({ at, title, turns, queued, run, more, settings }) {
     const copy = structuredClone({ turns: turns ?? [], queued: queued ?? [], run: run ?? null });
     Object.assign(this.session, { at, title: title ?? "", more: Boolean(more), gone: false }, copy);
+    arrange(this.session, { ...settings });
     this.#awaitsSnapshot = false;
-    this.#aside.kept = keptBySnapshot(run);
+    Object.assign(this.#aside, { kept: keptBySnapshot(run), cut: null });
     this.#passed.clear();
     if (run) this.#aside.served.set(run.id, { node: run.node, model: run.model, attempt: run.attempt });
     this.#pass(at);

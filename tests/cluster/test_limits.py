@@ -11,10 +11,10 @@ import pytest
 import redis as redis_package
 from websockets.exceptions import ConnectionClosed
 
-from app.core.commands import Say
 from app.core.errors import QuotaExceeded, RateLimited, StateUnavailable, TooMany
 from app.core.model import Session, User
 from app.core.protocol import Codec
+from app.core.questions import Say
 from app.state.keys import user_quota, user_running, user_sockets, user_tag
 from app.state.rates import Rate
 from tests.contract.wire import both_codecs, dialled, refused, wired

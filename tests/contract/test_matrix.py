@@ -46,6 +46,9 @@ def commands(theirs: Theirs) -> dict[str, dict[str, Any]]:
         "open": session,
         "close": session,
         "say": session | {"id": "m-new", "text": "Hello."},
+        "again": session | {"id": "m-again", "turn": theirs.turn},
+        "edit": session | {"id": "m-edit", "turn": theirs.turn, "text": "Hello."},
+        "rate": session | {"turn": theirs.run, "value": "up"},
         "stop": session | {"run": theirs.run},
         "history": session | {"before": theirs.turn},
         "sessions": {},
@@ -64,7 +67,12 @@ def requests(theirs: Theirs) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         ("POST", "/chat"): {"json": {"session_id": theirs.session, "message": "Hello.", "message_id": "m-http"}},
         ("POST", "/api/sessions/{id}/turns"): {"json": {"text": "Hello.", "id": "m-http-2"}},
+        ("POST", "/api/sessions/{id}/turns/{turn}/again"): {"json": {"id": "m-http-3"}},
+        ("PUT", "/api/sessions/{id}/turns/{turn}"): {"json": {"text": "Hello.", "id": "m-http-4"}},
+        ("PUT", "/api/sessions/{id}/turns/{turn}/rating"): {"json": {"value": "up"}},
         ("GET", "/api/me"): {},
+        ("DELETE", "/api/me"): {},
+        ("GET", "/api/usage"): {},
         ("GET", "/api/context"): {},
         ("GET", "/api/sessions"): {},
         ("PATCH", "/api/sessions/{id}"): {"json": {"prompt": "Be mine."}},
@@ -182,7 +190,9 @@ async def test_anothers_over_http_is_as_if_it_never_was(
         for door in named:
             said = []
             for one, user in ((theirs, "eve"), (never, "eva")):
-                url = served.http + door.path.replace("{id}", one.session).replace("{run}", one.run)
+                url = served.http + door.path.replace("{id}", one.session).replace("{run}", one.run).replace(
+                    "{turn}", one.turn
+                )
                 told = requests(one)[door.method, door.path]
                 answer = await client.request(door.method, url, headers=bearer(user), **told)
                 assert "secret" not in answer.text
@@ -237,7 +247,9 @@ async def test_routes_refuse(redis_url: str, redis: redis_package.Redis, model: 
         for door in _guarded(served.site):
             if who == "operator" and door.right == "operate":
                 continue
-            url = served.http + door.path.replace("{id}", theirs.session).replace("{run}", theirs.run)
+            url = served.http + door.path.replace("{id}", theirs.session).replace("{run}", theirs.run).replace(
+                "{turn}", theirs.turn
+            )
             told = requests(theirs)[door.method, door.path]
             answer = await client.request(door.method, url, headers=headers(), **told)
             assert (door.path, status) == (door.path, answer.status_code)

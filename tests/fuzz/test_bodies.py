@@ -36,7 +36,7 @@ class Door(NamedTuple):
     @property
     def at(self) -> str:
         """A path of it."""
-        return self.path.replace("{id}", "s").replace("{run}", "r")
+        return self.path.replace("{id}", "s").replace("{run}", "r").replace("{turn}", "t")
 
     def who(self, mode: str) -> dict[str, str]:
         """The headers of somebody who may use it."""
@@ -55,6 +55,14 @@ DOORS: Final = [
     Door("POST", "/api/sessions/{id}/turns", 202, 202, [
         {"text": "x"}, {"text": "x", "id": "m", "model": "script-1", "context": {}, "when_busy": "queue"},
     ]),
+    Door("POST", "/api/sessions/{id}/turns/{turn}/again", 404, 404, [
+        {}, {"id": "m", "model": "script-1", "when_busy": "queue"},
+    ]),
+    Door("PUT", "/api/sessions/{id}/turns/{turn}", 404, 404, [
+        {"text": "x"}, {"text": "x", "id": "m", "model": "script-1", "context": {}, "when_busy": "queue"},
+    ]),
+    Door("PUT", "/api/sessions/{id}/turns/{turn}/rating", 404, 404, [{}, {"value": "up", "note": "x"}]),
+    Door("DELETE", "/api/me", 204, 204, [{}]),
     Door("PATCH", "/api/sessions/{id}", 200, 200, [
         {"title": "x"}, {"title": "y", "model": "script-1", "temperature": 0.5, "prompt": "x"},
     ]),

@@ -19,7 +19,7 @@ from tests.proof.laws import ONE_END, ONE_RUN, ORDER, TURNS, WHOLE, law
 
 @dataclass(slots=True)
 class Waiting:
-    """A turn that was said, and what its run needs. `at` is its entry's id."""
+    """What was asked, and what its run needs. `at` is the id of its turn's entry, once it has one."""
 
     id: str
     run: str
@@ -29,6 +29,14 @@ class Waiting:
     request: bytes
     json_bytes: int
     at: Cursor = START
+    kind: str = "say"
+    turn: str = ""  # that `again` and `edit` are about
+    entry: bytes = b""  # of its turn
+
+    @property
+    def about(self) -> str:
+        """The turn that its run answers."""
+        return self.turn if self.kind == "again" else self.id
 
 
 @dataclass(slots=True)
@@ -48,6 +56,7 @@ class Running:
     given_up: bool = False
     lease: int = 0  # until when
     deadline: int = 0
+    replaced: list[str] = field(default_factory=list)  # whose place its answer takes
 
     @property
     def run(self) -> str:
@@ -80,13 +89,17 @@ class Believed:
     said: dict[str, Said] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)  # all runs that have ended
     turns: list[bytes] = field(default_factory=list)  # lines of the history, all of them
+    replaced: list[tuple[str, bytes]] = field(default_factory=list)  # by which turn, and the line
+    cut: list[str] | None = None  # what a cut took, until it is known for whom
     title: str = ""
+    titled: str = ""  # '<ms> <run>': that run's end was told to make one, and until when it may take; '-': there is one
     settings: dict[str, str] = field(default_factory=dict)  # as JSON
     ended: tuple[str, int, str] | None = None  # the writer who made the last end
     ended_at: Cursor = START
     aged: bool = False  # nothing has renewed its lifetime for a while
     gone: dict[str, int] = field(default_factory=dict)  # digests of what was said and deleted, and until when
     orphans: set[str] = field(default_factory=set)  # runs whose session has expired, but for their leases
+    _max_turns: int = 0
 
     @property
     def at(self) -> Cursor:
@@ -108,9 +121,8 @@ class Believed:
         right = now is not None and (now.run, now.fence, now.incarnation) == (run, fence, incarnation)
         return now if right else None
 
-    def begun(self, incarnation: str, max_turns: int, lease: int, deadline: int) -> Running | None:
+    def begun(self, incarnation: str, lease: int, deadline: int) -> Running | None:
         """Believe who writes the run that has begun, if one has, and until when."""
-        del self.turns[:-max_turns]
         if self.run is not None:
             self.orphans.discard(self.run.run)
             self.run.incarnation, self.run.lease, self.run.deadline = incarnation, lease, deadline
@@ -123,13 +135,20 @@ class Believed:
         return now if fresh else None
 
     def take(
-        self, published: bytes, *, coming: Waiting | None = None, in_front: bool = False, record: bytes = b""
+        self,
+        published: bytes,
+        *,
+        coming: Waiting | None = None,
+        in_front: bool = False,
+        record: bytes = b"",
+        max_turns: int = 0,
     ) -> list[bytes]:
         """Fold one publish, and return its entries.
 
-        `coming` is the turn that is being said, and `in_front` whether it goes before those that wait; `record` is the
-        answer's turn, of a run that ends.
+        `coming` is what is being asked, and `in_front` whether it goes before those that wait; `record` is the
+        answer's turn, of a run that ends; `max_turns` is how many the history has.
         """
+        self._max_turns = max_turns
         first = len(self.log)
         added = self.add(published)
         for id, raw in self.log[first:]:
@@ -163,11 +182,13 @@ class Believed:
         match entry:
             case entries.Turn():
                 self._turn(entry, id, coming, in_front)
+            case entries.Cut():
+                self._cut(entry, coming)
             case entries.Run(how="new"):
                 self._begin(entry, id, coming)
             case entries.Run():
                 now = self._current(entry.run, entry)
-                law(TURNS, (now.question.id, now.question.model) == (entry.turn, entry.model), entry)
+                law(TURNS, (now.question.about, now.question.model) == (entry.turn, entry.model), entry)
                 now.text = "" if entry.how == "restart" else now.text
             case entries.Delta():
                 self._current(entry.run, entry).text += entry.text
@@ -178,48 +199,90 @@ class Believed:
             case _:
                 law(ORDER, False, "nobody writes", entry)
 
+    def waits(self, coming: Waiting, *, in_front: bool) -> None:
+        """Believe that something that was asked waits."""
+        self.waiting.insert(0 if in_front else len(self.waiting), coming)
+
+    def has(self, turn: str) -> int | None:
+        """Where a person's turn stands in the history; None if it does not."""
+        ids = [line.split(b" ", 2)[1].decode() for line in self.turns]
+        index = len(ids) - 1 - ids[::-1].index(turn) if turn in ids else None
+        return index if index is not None and read(self.turns[index])["role"] == "user" else None
+
+    def _cut(self, entry: entries.Cut, coming: Waiting | None) -> None:
+        """What is asked takes the place of a turn, and of all that followed it."""
+        law(TURNS, self.run is None and self.cut is None, entry)
+        question = coming or self.waiting[0]
+        law(TURNS, (question.kind, question.turn) == ("again" if entry.keep else "edit", entry.turn), entry, question)
+        index = self.has(entry.turn)
+        law(TURNS, index is not None, entry, "and no such turn")
+        assert index is not None
+        gone = self.turns[index + entry.keep :]
+        del self.turns[index + entry.keep :]
+        self.cut = [line.split(b" ", 2)[1].decode() for line in gone]
+        law(TURNS, list(entry.replaced) == self.cut, entry, self.cut)
+        self.replaced += [(question.run if entry.keep else question.id, line) for line in gone]
+        del self.replaced[: -self._max_turns]
+
     def _turn(self, entry: entries.Turn, id: Cursor, coming: Waiting | None, in_front: bool) -> None:
-        law(ONE_RUN, entry.id not in self.said, entry)
-        law(ONE_RUN, coming is not None and (coming.id, coming.run, coming.text) == (entry.id, entry.run, entry.text))
-        self.over.discard(entry.run)  # its id is one that was forgotten since: what is forgotten may be said again
-        law(ONE_END, entry.run not in {turn.run for turn in self.waiting}, entry)
+        said = coming or self.waiting[0]  # which enters only now, as `edit`
+        law(ONE_RUN, coming is None or entry.id not in self.said, entry)
+        law(ONE_RUN, (said.id, said.run, said.text) == (entry.id, entry.run, entry.text), entry, said)
+        if coming is not None:
+            self.over.discard(entry.run)  # its id is one that was forgotten since: what is forgotten may be said again
+            law(ONE_END, entry.run not in {turn.run for turn in self.waiting}, entry)
         law(TURNS, entry.queued == (self.run is not None), entry)
-        assert coming is not None
-        coming.at = id
+        law(TURNS, (said.kind == "edit") == (self.cut is not None) and said.kind != "again", entry, said)
+        said.at = id
         if entry.queued:
-            self.waiting.insert(0 if in_front else len(self.waiting), coming)
+            self.waits(said, in_front=in_front)
 
     def _begin(self, entry: entries.Run, id: Cursor, coming: Waiting | None) -> None:
         law(TURNS, self.run is None, entry, "while", self.run)
         law(TURNS, coming is not None or self.waiting != [], entry, "and nobody waits")
         question = coming or self.waiting.pop(0)
-        law(TURNS, (question.run, question.id, question.model) == (entry.run, entry.turn, entry.model), entry, question)
+        asked = question.run, question.about, question.model
+        law(TURNS, asked == (entry.run, entry.turn, entry.model), entry, question)
+        law(TURNS, (question.kind != "say") == (self.cut is not None), entry, question, self.cut)
         law(ONE_END, entry.run not in self.over, entry)
         self.fence += 1
-        self.run = Running(question, self.fence, "", id)
-        self._remember(question.at, question.id, question.record, question.text)
+        cut, self.cut = self.cut or [], None
+        self.run = Running(question, self.fence, "", id, replaced=cut if question.kind == "again" else [])
+        if question.kind != "again":
+            self._remember(question.at, question.id, question.record, question.text, cut)
 
     def _end(self, entry: entries.End, id: Cursor, record: bytes) -> None:
         law(ONE_END, entry.run not in self.over, entry)
         self.over.add(entry.run)
         queued = [turn for turn in self.waiting if turn.run == entry.run]
         if queued:
+            lost = self.run is None and queued[0].kind != "say" and self.has(queued[0].turn) is None
+            law(WHOLE, entry.state == ("failed" if lost else "stopped"), entry)
+            law(WHOLE, (entry.length, entry.sha256) == digest("") and (entry.code == "not_found") == lost, entry)
             self.waiting.remove(queued[0])
-            law(WHOLE, (entry.state, entry.length) == ("stopped", 0), entry)
             return
-        text = self._current(entry.run, entry).text
-        law(WHOLE, (entry.length, entry.sha256) == digest(text), entry, "but the log has", repr(text))
-        self._remember(id, entry.run, record, text)
+        now = self._current(entry.run, entry)
+        law(WHOLE, (entry.length, entry.sha256) == digest(now.text), entry, "but the log has", repr(now.text))
+        self._remember(id, entry.run, record, now.text, now.replaced)
         self.run = None
 
-    def _remember(self, at: Cursor, id: str, record: bytes, text: str) -> None:
+    def _remember(self, at: Cursor, id: str, record: bytes, text: str, replaced: list[str]) -> None:
         law(WHOLE, msgpack.unpackb(record)["text"] == text, id, "has", record)
-        self.turns.append(f"{at} {id} ".encode() + record)
+        over: bytes = msgpack.packb({"replaced": replaced}) if replaced else b""
+        self.turns.append(f"{at} {id} ".encode() + record + over)
+        del self.turns[: -self._max_turns]
 
     def _current(self, run: str, entry: Entry) -> Running:
         law(ONE_END, self.run is not None and self.run.run == run, entry, "while", self.run)
         assert self.run is not None
         return self.run
+
+
+def read(line: bytes) -> dict[str, Any]:
+    """A line of the history as a map: the first, and what is laid over it."""
+    maps = msgpack.Unpacker()
+    maps.feed(line.split(b" ", 2)[2])
+    return {name: value for one in maps for name, value in one.items()}
 
 
 def unpacked(published: bytes) -> tuple[Cursor, Cursor, list[bytes]]:

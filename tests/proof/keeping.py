@@ -9,7 +9,7 @@ from app.core.model import Session
 from app.state.bounds import GONE_SECONDS
 from app.state.keys import SessionKeys
 from app.state.stored import member_of
-from tests.proof.believed import Believed, Running
+from tests.proof.believed import Believed, Running, Waiting
 from tests.proof.call import plain
 from tests.proof.laws import law
 
@@ -30,7 +30,7 @@ def looks(sessions: Iterable[Session]) -> list[tuple[Any, ...]]:
             ("HGETALL", each.head), ("XRANGE", each.log, "-", "+"), ("HGETALL", each.run),
             ("LRANGE", each.turns, 0, -1),
             ("HGETALL", each.said), ("LRANGE", each.ids, 0, -1), ("LRANGE", each.queue, 0, -1),
-            *(("PTTL", key) for key in each.own),
+            ("LRANGE", each.replaced, 0, -1), *(("PTTL", key) for key in each.own),
         ]  # fmt: skip
     return looks
 
@@ -46,29 +46,38 @@ def keeps(believed: Mapping[Session, Believed], lifetime_ms: int, found: list[An
     law(KEEPS, dict(gone) == {w.encode(): t for told in believed.values() for w, t in told.gone.items()}, gone)
     law(LIVES, gone_ms == -2 or -SLACK_MS < gone_ms - GONE_SECONDS * 1000 <= 0, gone_ms)
     for index, told in enumerate(believed.values()):
-        *values, _, _, _, _, _, _, _ = part = found[index * 14 : index * 14 + 14]
-        _keeps(told, *values)
-        _lives(told, part[7:], lifetime_ms)
+        part = found[index * 16 : index * 16 + 16]
+        _keeps(told, *part[:8])
+        _lives(told, part[8:], lifetime_ms)
     expected = dict(lease for session, told in believed.items() for lease in _leases(session, told))
     orphans = {member_of(session, run).encode() for session, told in believed.items() for run in told.orphans}
     law(LEASES, {member: score for member, score in leases if member not in orphans} == expected, leases, expected)
 
 
-def _keeps(told: Believed, head: Any, log: Any, run: Any, turns: Any, said: Any, ids: Any, queue: Any) -> None:
+def _keeps(
+    told: Believed, head: Any, log: Any, run: Any, turns: Any, said: Any, ids: Any, queue: Any, replaced: Any
+) -> None:
     """Hold the keys of one session."""
+    law(KEEPS, replaced == [by.encode() + b" " + line for by, line in told.replaced], replaced, told.replaced)
     law(KEEPS, log == told.stored[told.trim.seq :], log, told.stored)
     law(KEEPS, turns == told.turns, turns, told.turns)
     law(KEEPS, [id.decode() for id in ids] == list(told.said), ids, told.said)
     law(KEEPS, said == _said(told), said, told.said)
-    waiting = tuple(
-        (one.id, one.run, one.model, one.record, one.request, one.at, one.json_bytes) for one in told.waiting
-    )
-    law(KEEPS, [msgpack.unpackb(one, raw=True) for one in queue] == plain(waiting), queue, waiting)
+    waiting = [_waiting(one) for one in told.waiting]
+    law(KEEPS, [msgpack.unpackb(one, raw=True) for one in queue] == waiting, queue, waiting)
     expected = _head(told) if told.log else {}
     law(KEEPS, {name: head.get(name) for name in expected} == expected, head, expected)
     law(KEEPS, {name for name in head if name.startswith(b"s:")} <= expected.keys(), head, expected)
     law(KEEPS, bool(head) == bool(told.log) and head.get(b"stop") == _stop(told.run), head, told.run)
     law(KEEPS, run == (_run(told.run) if told.run is not None else {}), run, told.run)
+
+
+def _waiting(one: Waiting) -> dict[bytes, Any]:
+    fields = {
+        "id": one.id, "run": one.run, "model": one.model, "record": one.record, "request": one.request,
+        "size": one.json_bytes, "kind": one.kind, "turn": one.turn,
+    } | ({"at": one.at} if one.kind == "say" else {"entry": one.entry})  # fmt: skip
+    return {name.encode(): plain(value) for name, value in fields.items()}
 
 
 def _head(told: Believed) -> dict[bytes, Any]:
@@ -78,6 +87,7 @@ def _head(told: Believed) -> dict[bytes, Any]:
         "run": now.run if now else "", "incarnation": now.incarnation if now else "", "born": told.born,
         "state": "running" if now else "idle",
     } | ({"count": now.count} if now else {})  # fmt: skip
+    fields |= {"titled": told.titled} if told.titled else {}
     fields |= {f"s:{name}": value for name, value in told.settings.items()}
     return {name.encode(): str(value).encode() for name, value in fields.items()}
 
@@ -90,7 +100,9 @@ def _run(now: Running) -> dict[bytes, bytes]:
     fields = {"model": now.question.model, "attempt": now.attempt, "began": now.began, "deadline": now.deadline}
     fields |= {"released": 1} if now.given_up else {}
     fields |= {"how": now.how} if now.how else {}
-    return {name.encode(): str(value).encode() for name, value in fields.items()} | {b"request": now.question.request}
+    records = {b"request": now.question.request}
+    records |= {b"replaced": msgpack.packb(now.replaced)} if now.replaced else {}
+    return {name.encode(): str(value).encode() for name, value in fields.items()} | records
 
 
 def _said(told: Believed) -> dict[bytes, bytes]:

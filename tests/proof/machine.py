@@ -92,6 +92,13 @@ class Machine(RuleBasedStateMachine):
         asked = node.sessions.rename(session, title) if title is not None else node.sessions.delete(session)
         node.begin(node.only(asked), fates)
 
+    @rule(place=places, session=sessions, pick=picks, fates=fates)
+    def entitle(self, place: int, session: Session, pick: int, fates: Sequence[Fate]) -> None:
+        """The model has made a title, for whichever run."""
+        node, titled = self.scene.nodes[place], self.world.told[session].titled.partition(" ")[2]
+        run = chosen([titled or "nobody's", titled or "nobody's", *self.scene.runs(session)], pick)
+        node.begin(node.only(node.sessions.entitle(session, run, f"Of {run}")), fates)
+
     @rule(
         place=places, session=sessions, fates=fates,
         settings=st.sampled_from(
@@ -105,6 +112,22 @@ class Machine(RuleBasedStateMachine):
         """Somebody changes how a session is answered."""
         node = self.scene.nodes[place]
         node.begin(node.only(node.sessions.set(session, settings)), fates)
+
+    @rule(place=places, session=sessions, pick=picks, text=st.one_of(st.none(), texts), busy=busies, fates=fates)
+    def ask_about(
+        self, place: int, session: Session, pick: int, text: str | None, busy: Any, fates: Sequence[Fate]
+    ) -> None:
+        """Somebody wants a turn answered again, or says it otherwise."""
+        self.scene.ask_about(place, session, chosen(self.scene.turns(session), pick), text, busy, fates)
+
+    @rule(
+        place=places, session=sessions, pick=picks, value=st.sampled_from(("up", "down", None)),
+        note=st.sampled_from(("", "why")), fates=fates,
+    )  # fmt: skip
+    def rate(self, place: int, session: Session, pick: int, value: Any, note: str, fates: Sequence[Fate]) -> None:
+        """Somebody rates an answer, or takes that back."""
+        node, turn = self.scene.nodes[place], chosen(self.scene.turns(session), pick)
+        node.begin(node.only(node.sessions.rate(session, turn, value, note)), fates)
 
     @rule(
         place=places, session=sessions, role=st.sampled_from(("user", "assistant")), pick=st.integers(0, 5), fates=fates
@@ -144,7 +167,7 @@ class Machine(RuleBasedStateMachine):
         pen = chosen(self.scene.pens, pick)
         writer, turn = pen.carry.writer, pen.carry.request.turn
         said = [said for said in self.scene.said if (said[0], said[1].id) == (writer.session, turn)]
-        if by_say:
+        if by_say and said:
             self.scene.say_again(pen.node, said[0], "", fates)
         else:
             self.scene.claim(pen.node, writer.session, writer.run, fates)
@@ -184,7 +207,7 @@ class Machine(RuleBasedStateMachine):
         calls = list(self.world.calls)[::-1]
         self.world.call(*chosen([call for call in calls if call[0] == script] or calls, pick))
 
-    @rule(ms=st.sampled_from((1, 5_999, 6_000, 60_000, GONE_SECONDS * 1000, -1, -7_000)))
+    @rule(ms=st.sampled_from((1, 5_999, 6_000, 60_000, 60_001, GONE_SECONDS * 1000, -1, -7_000)))
     def time_passes(self, ms: int) -> None:
         """Time passes, or Redis's clock steps back."""
         self.world.pass_time(ms)
@@ -248,11 +271,12 @@ class Machine(RuleBasedStateMachine):
         reader, at = self.scene.readers[0], chosen(cursors, pick)
         reader.do(reader.ask(session, Cursor(max(0, at.ms + ms), at.seq + seq)))
 
-    @rule(session=sessions, pick=picks, limit=st.integers(1, 4))
-    def look_back(self, session: Session, pick: int, limit: int) -> None:
-        """Somebody reads older turns."""
-        ids = [None, "nobody's", *(turn.split(b" ")[1].decode() for turn in self.world.told[session].turns)]
-        self.scene.readers[0].do(self.scene.readers[0].look_back(session, chosen(ids, pick), limit))
+    @rule(session=sessions, pick=picks, limit=st.integers(1, 4), whose=st.one_of(st.none(), st.none(), picks))
+    def look_back(self, session: Session, pick: int, limit: int, whose: int | None) -> None:
+        """Somebody reads older turns, or what was replaced."""
+        ids, told = self.scene.turns(session), self.world.told[session]
+        of = chosen([*(by for by, _ in told.replaced[::-1]), *ids], whose) if whose is not None else None
+        self.scene.readers[0].do(self.scene.readers[0].look_back(session, chosen([None, *ids], pick), limit, of))
 
     def teardown(self) -> None:
         """Whatever was accepted ends; unless a law is broken already."""

@@ -13,9 +13,9 @@ from typing import Any, Final, Literal, cast
 from app.agent.answer import Answer
 from app.agent.writing import FencedOut, Writing
 from app.core import entries
-from app.core.commands import Say
 from app.core.errors import ClientError
 from app.core.model import Session, Turn
+from app.core.questions import Question
 from app.state.outcomes import Carry
 from app.state.runs import Runs
 from app.state.script import Scripts
@@ -96,10 +96,10 @@ class Node:
             return False
         return True
 
-    async def say(self, session: Session, say: Say, run: str, model: str) -> None:
-        """Commit a turn, and carry its run if it is put into this node's hands."""
+    async def say(self, session: Session, asked: Question, run: str, model: str) -> None:
+        """Commit a question, and carry its run if it is put into this node's hands."""
         try:
-            said = await self.sessions.say(session, say, run=run, model=model, models=tuple(CAN))
+            said = await self.sessions.say(session, asked, run=run, model=model, models=tuple(CAN))
         except ClientError:
             return
         self.carry(said.carry)
@@ -178,7 +178,7 @@ class Pen:
         state = "done" if self.answers else "failed"
         end = entries.End(run=run, state=state, length=answer.length, sha256=answer.sha256)
         turn = Turn(id=run, role="assistant", text=answer.text, run=run, state=None if self.answers else state)
-        following = await self.writing.end([*last, entries.encode(end)], turn)
+        following = await self.writing.end([*last, entries.encode(end)], turn, titles=state == "done")
         del self.node.pens[run]
         self.node.carry(following.carry)
 

@@ -56,11 +56,11 @@ class Reader:
         """Read from any cursor; what is given is held to its contract."""
         await self._sessions.read(session, cursor)
 
-    async def look_back(self, session: Session, before: str | None, limit: int) -> None:
+    async def look_back(self, session: Session, before: str | None, limit: int, of: str | None) -> None:
         """Read older turns, and the newest; they are held to their contract."""
         await self._sessions.snapshot(session, limit)
         with contextlib.suppress(NotFound):
-            await self._sessions.history(session, before, limit)
+            await self._sessions.history(session, before, limit, of=of)
 
     def _apply(self, ids: list[Cursor], added: list[bytes]) -> None:
         self._seen += zip(ids, added, strict=True)

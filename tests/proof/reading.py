@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+import msgpack
+
+from app.core.context import SETTINGS
 from app.core.model import START, Cursor
 from tests.proof.believed import Believed
 from tests.proof.call import Call
@@ -32,20 +35,38 @@ def snapshot(told: Believed, call: Call) -> None:
     most, most_bytes = call.args
     turns = _newest(told.turns, most, most_bytes)
     now = told.run
-    running = (now.run, told.since(now.began)) if now is not None else None
+    running = None
+    if now is not None:
+        running = now.run, told.since(now.began), msgpack.packb(now.replaced) if now.replaced else None
+    settings = tuple(told.settings.get(name, "") for name in SETTINGS)
     law(READS, len(call.answer[4]) == len(told.waiting), call.answer, told.waiting)
-    call.refuses(told.at, told.title, turns, int(len(turns) < len(told.turns)), call.answer[4], running)
+    call.refuses(told.at, told.title, turns, int(len(turns) < len(told.turns)), call.answer[4], running, settings)
 
 
 def history(told: Believed, call: Call) -> None:
     """The turns before one, within bounds, oldest first."""
-    before, most, most_bytes = call.args
-    ids = [turn.split(b" ")[1].decode() for turn in told.turns]
+    before, most, most_bytes, of = call.args
+    lines = _replaced(told, of) if of else told.turns
+    if lines is None:
+        return call.refuses("not_found")
+    ids = _ids(lines)
     if before and before not in ids:
         return call.refuses("not_found")
-    earlier = told.turns[: len(ids) - 1 - ids[::-1].index(before)] if before else told.turns
+    earlier = lines[: len(ids) - 1 - ids[::-1].index(before)] if before else lines
     turns = _newest(earlier, most, most_bytes)
     return call.refuses("turns", turns, int(len(turns) < len(earlier)))
+
+
+def _replaced(told: Believed, turn: str) -> list[bytes] | None:
+    """The turns whose place a turn took; or those that left the history with it; None if nobody knows it."""
+    by = [by for by, _ in told.replaced if by == turn]
+    by = by or [by for by, line in told.replaced if _ids([line]) == [turn]][-1:]
+    known = by or turn in _ids(told.turns)
+    return [line for one, line in told.replaced if one in by] if known else None
+
+
+def _ids(lines: list[bytes]) -> list[str]:
+    return [line.split(b" ", 2)[1].decode() for line in lines]
 
 
 def _newest(turns: list[bytes], most: int, most_bytes: int) -> list[bytes]:

@@ -1,22 +1,23 @@
-"""What people do to a session, by contract: say, stop, rename, delete."""
+"""What people do to a session, by contract: ask, stop, rename, rate, delete."""
 
 import hashlib
 import json
 
 import msgpack
 
+from app.core.entries import split
 from app.core.model import START, Session
 from app.state.bounds import GONE_SECONDS
 from app.state.keys import SessionKeys
-from tests.proof.believed import Believed, Said, Waiting, unpacked
-from tests.proof.call import ANSWER, Call, handed, hinted
+from tests.proof.believed import Believed, Said, Waiting, read, unpacked
+from tests.proof.call import ANSWER, QUIET, Call, handed, hinted
 from tests.proof.laws import ONE_END, ORDER, TURNS, law
 
 
 def say(told: Believed, call: Call) -> None:
     """A new turn begins or waits; one whose id is known gives what was; nothing else is done."""
-    (_, _, id, print, run, _, _, record, request, model, busy, incarnation, _, lease_ms, run_ms, _,
-     max_queued, max_turns, max_ids, title, window, max_bytes, json_bytes, unnamed) = call.args  # fmt: skip
+    (_, _, id, print, run, entry, _, record, request, model, busy, incarnation, _, lease_ms, run_ms, _,
+     max_queued, max_turns, max_ids, title, window, max_bytes, json_bytes, unnamed, kind, turn) = call.args  # fmt: skip
     known = told.said.get(id)
     if known is not None and known.print != print:
         return call.refuses("id_reused")
@@ -27,6 +28,8 @@ def say(told: Believed, call: Call) -> None:
         return call.refuses("said", known.run, known.at, known.before, 1, hand)
     if told.gone.get(trace(call.session, id, print), 0) > call.clock:
         return call.refuses("gone")
+    if kind != "say" and told.has(turn) is None:
+        return call.refuses("not_found")
     if told.run is not None and busy == "reject":
         return call.refuses("busy")
     size = json_bytes + sum(waiting.json_bytes for waiting in told.waiting)
@@ -38,8 +41,12 @@ def say(told: Believed, call: Call) -> None:
         model = own
     before, interrupted = told.at, told.run
     text = msgpack.unpackb(request)["text"]
-    coming = Waiting(id, run, text, model, record, request, json_bytes)
-    told.take(call.published, coming=coming, in_front=busy == "interrupt")
+    coming = Waiting(id, run, text, model, record, request, json_bytes, START, kind, turn, entry)
+    if interrupted is not None and kind != "say":
+        law(QUIET, all(heard.channel != call.live for heard in call.heard), call.heard)
+        told.waits(coming, in_front=busy == "interrupt")
+    else:
+        told.take(call.published, coming=coming, in_front=busy == "interrupt", max_turns=max_turns)
     told.said[id] = Said(print, run, before, told.at)
     told.forget(max_ids)
     told.aged = False
@@ -49,7 +56,7 @@ def say(told: Believed, call: Call) -> None:
         return call.agrees("said", run, told.at, before, 0, None)
     told.born = told.born if before != START else call.clock
     told.title = told.title or title
-    begun = told.begun(incarnation, max_turns, call.clock + lease_ms, call.clock + run_ms)
+    begun = told.begun(incarnation, call.clock + lease_ms, call.clock + run_ms)
     law(TURNS, begun is not None, "nothing began", call.answer)
     hand = handed(told, call, 5, begun, window)
     call.hints()
@@ -75,10 +82,13 @@ def stop(told: Believed, call: Call) -> None:
 
 
 def meta(told: Believed, call: Call) -> None:
-    """The title changes, once."""
-    _, title, _, _ = call.args
+    """The title changes, once; a run gives one only while that is its own to do."""
+    _, title, _, _, run = call.args
     if not told.log:
         return call.refuses("not_found")
+    if run and (told.titled in ("", "-") or told.titled.split(" ")[1] != run):
+        return call.refuses("late")
+    told.titled = "-"
     if told.title == title:
         return call.refuses("set", told.at)
     told.take(call.published)
@@ -98,6 +108,23 @@ def set(told: Believed, call: Call) -> None:
     told.settings = {name: value for name, value in (told.settings | given).items() if value}
     told.aged = False
     return call.agrees("set", told.at)
+
+
+def rating(told: Believed, call: Call) -> None:
+    """An answer has a rating, or has it no more; all else of it stays."""
+    _, turn, entry, over, _ = call.args
+    index = next((n for n, line in enumerate(told.turns) if line.split(b" ", 2)[1].decode() == turn), None)
+    if index is None or read(told.turns[index])["role"] != "assistant":
+        return call.refuses("not_found")
+    at, id, maps = told.turns[index].split(b" ", 2)
+    kept = b"".join(one for one in split(maps) if "rating" not in msgpack.unpackb(one))
+    now = b" ".join((at, id, kept + over))
+    if now == told.turns[index]:
+        return call.refuses("rated", told.at)
+    law(ANSWER, told.add(call.published) == [entry], call.args)
+    told.turns[index] = now
+    told.aged = False
+    return call.agrees("rated", told.at)
 
 
 def put(told: Believed, call: Call) -> None:

@@ -6,12 +6,14 @@ from functools import partial
 from typing import Any, Final, TypeVar
 from unittest.mock import patch
 
-from app.core.commands import Say
+import msgspec
+
 from app.core.model import Session
+from app.core.questions import Again, Edit, Question, Say
 from app.state.stored import member_of
 from tests.proof.believed import Running
 from tests.proof.line import Line
-from tests.proof.node import Fate, Node, Pen
+from tests.proof.node import MODELS, Fate, Node, Pen
 from tests.proof.reader import Reader
 from tests.proof.world import SESSIONS, World
 
@@ -45,7 +47,7 @@ class Scene:
 
     def __init__(self, line: Line, shas: Mapping[str, bytes]) -> None:
         self.world = World(line, shas)
-        self.said: list[tuple[Session, Say, str]] = []  # with the model that is to answer
+        self.said: list[tuple[Session, Question, str]] = []  # with the model that is to answer
         self._born = self._pieces = 0
         self.nodes = [self.born() for _ in range(NODES)]
         self.readers = [Reader(self.world, session, self.born().sessions) for session in SESSIONS * 2]
@@ -96,11 +98,27 @@ class Scene:
         self.said.append((session, say, model))
         node.begin(node.say(session, say, f"r{number}", model), fates)
 
-    def say_again(self, node: Node, said: tuple[Session, Say, str], more: str, fates: Sequence[Fate]) -> None:
-        """Say again what was said, or something else under its id. Who sends again knows no run."""
-        session, say, model = said
+    def ask_about(
+        self, place: int, session: Session, turn: str, text: str | None, busy: Any, fates: Sequence[Fate] = ()
+    ) -> None:
+        """Have a turn answered again, or said otherwise, through a node."""
+        number, node = len(self.said), self.nodes[place]
+        fields: dict[str, Any] = {"id": f"m{number}", "session": session.id, "turn": turn, "when_busy": busy}
+        asked = Again(**fields) if text is None else Edit(text=f"{number % 10}{text}", **fields)
+        self.said.append((session, asked, MODELS[number % 3]))
+        node.begin(node.say(session, asked, f"r{number}", MODELS[number % 3]), fates)
+
+    def turns(self, session: Session) -> list[str]:
+        """Turns of a session: in the history, replaced, one that never was."""
+        told = self.world.told[session]
+        lines = [*told.turns[::-1], *(line for _, line in told.replaced[-2:])]
+        return [*(line.split(b" ", 2)[1].decode() for line in lines), "nobody's"]
+
+    def say_again(self, node: Node, said: tuple[Session, Question, str], more: str, fates: Sequence[Fate]) -> None:
+        """Ask again what was asked, or something else under its id. Who sends again knows no run."""
+        session, asked, model = said
         self._born += 1
-        again = Say(id=say.id, text=say.text + more, session=say.session, model=say.model, when_busy=say.when_busy)
+        again = msgspec.structs.replace(asked, model=(asked.model or "") + more or None)
         node.begin(node.say(session, again, f"r-{self._born}", model), fates)
 
     def claim(self, node: Node, session: Session, run: str, fates: Sequence[Fate] = ()) -> None:

@@ -32,7 +32,7 @@ SESSIONS: Final = tuple([some for n in range(2000) if (some := Session(USER, f"s
 BORN_MS: Final = 1_800_000_000_000
 CONTRACTS: Final[Mapping[str, Callable[[Believed, Call], None]]] = {
     "say": saying.say, "stop": saying.stop, "meta": saying.meta, "delete": saying.delete,
-    "set": saying.set, "put": saying.put,
+    "set": saying.set, "put": saying.put, "rating": saying.rating,
     "append": writing.append, "attempt": writing.attempt, "restore": writing.restore, "end": writing.end,
     "claim": writing.claim, "release": writing.release, "renew": writing.renew,
     "read": reading.read, "snapshot": reading.snapshot, "history": reading.history,

@@ -79,26 +79,29 @@ def restore(told: Believed, call: Call) -> None:
 
 def end(told: Believed, call: Call) -> None:
     """The writer's last entries are stored, its run is over, and the next one has begun."""
-    (_, _, run, fence, incarnation, _, count, record, lease_ms, run_ms, _, max_turns, max_entries, window, _,
-     *added) = call.args  # fmt: skip
+    (_, _, run, fence, incarnation, _, count, record, lease_ms, run_ms, _, max_turns, max_entries, window, _, _,
+     title_ms, *added) = call.args  # fmt: skip
     if told.ended == (run, fence, incarnation):
-        return call.refuses("already", told.ended_at, handed(told, call, 2, told.given(incarnation), window))
+        mine = int(told.titled.endswith(f" {run}"))
+        return call.refuses("already", told.ended_at, handed(told, call, 2, told.given(incarnation), window), mine)
     now = told.written_by(run, fence, incarnation)
     if now is None:
         return call.refuses("fenced")
     if now.count != count:
         return call.refuses("lost", now.count)
-    waits = bool(told.waiting)
-    stored = told.take(call.published, record=record)
+    after = told.at
+    stored = told.take(call.published, record=record, max_turns=max_turns)
     law(ORDER, stored[: len(added)] == added, stored, added)
-    law(ONE_END, run in told.over and waits == (told.run is not None), call.args, told.run)
-    at = told.log[-1 - waits][0]
+    law(ONE_END, run in told.over and (told.run is not None or not told.waiting), call.args, told.run)
+    at = told.log[after.seq + len(added) - 1][0]
     told.ended, told.ended_at, told.aged = (run, fence, incarnation), at, False
-    begun = told.begun(incarnation, max_turns, call.clock + lease_ms, call.clock + run_ms)
+    begun = told.begun(incarnation, call.clock + lease_ms, call.clock + run_ms)
     hand = handed(told, call, 2, begun, window)
     told.trimmed(max_entries)
+    titles = bool(title_ms) and told.titled != "-" and int(told.titled.split(" ")[0] or 0) <= call.clock
+    told.titled = f"{call.clock + title_ms} {run}" if titles else told.titled
     call.hints()
-    return call.agrees("ended", at, hand)
+    return call.agrees("ended", at, hand, int(titles))
 
 
 def claim(told: Believed, call: Call) -> None:
@@ -156,7 +159,7 @@ def renew(told: Believed, call: Call) -> None:
 
 def _goes_on(told: Believed, now: Running, call: Call, how: str, node: str) -> None:
     """Readers are told how the run goes on, and nothing else."""
-    entry = Run(run=now.run, turn=now.question.id, attempt=now.attempt, how=how, node=node, model=now.question.model)
+    entry = Run(run=now.run, turn=now.question.about, attempt=now.attempt, how=how, node=node, model=now.question.model)
     stored = [decode(raw) for raw in told.take(call.published)]
     law(TURNS, stored == [entry], stored, "and not", entry)
     call.hints()

@@ -27,9 +27,9 @@ import redis
 import uvloop
 
 from app import config
-from app.core.commands import Say
 from app.core.model import Session, User
 from app.core.protocol import Codec, Frame
+from app.core.questions import Say
 from app.node import running
 from tests.faults.screens import Log, Screen, answer_to
 from tests.servers import Script, until

@@ -9,7 +9,7 @@ local ms, seq, run = head('ms', 'seq', 'run')
 local ids, now = redis.call('LRANGE', IDS, 0, -1), clock()
 local said = #ids > 0 and redis.call('HMGET', SAID, unpack(ids)) or {}
 hint()
-redis.call('DEL', HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE)
+redis.call('DEL', HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE, REPLACED)
 if seq == '' then
   return {'gone', 0}
 end

@@ -1,18 +1,21 @@
 -- A run's writer ends it: its last text, its end, its turn in the history, the release of its lease and the start
--- of the next queued turn are one step. Then the log is trimmed.
+-- of the next that waits are one step. Then the log is trimmed. What waits to answer a turn that is there no more has
+-- failed with that.
 --
 -- ARGV  1 channel  2 member  3 run  4 fence  5 incarnation  6 node's name  7 count  8 assistant's turn
 --       9 lease ms  10 run ms  11 session ttl ms  12 max turns  13 max entries  14 window
---       15 prefix of a member  16… entries, the last of which is `end`
--- Returns {'ended', at, given?} | {'already', at, given?} | {'lost', count} | {'fenced'}
+--       15 prefix of a member  16 digest of an empty text
+--       17 ms for which a title may take, or 0: this answer gives none  18… entries, the last of which is `end`
+-- Returns {'ended' | 'already', at, given?, 1 if the session has no title of its own, and the caller is to make it}
+--       | {'lost', count} | {'fenced'}
 -- The member of a lease is '<session> <run>'; ARGV 15 is '<session> '.
 
 local channel, run, fence, incarnation = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
 local window = tonumber(ARGV[14])
 
-local ended, ended_at = head('ended', 'ended_at')
+local ended, ended_at, titled = head('ended', 'ended_at', 'titled')
 if ended == run .. ' ' .. fence .. ' ' .. incarnation then
-  return {'already', ended_at, given(incarnation, window) or false}
+  return {'already', ended_at, given(incarnation, window) or false, string.match(titled, '^%d+ (.*)') == run and 1 or 0}
 end
 local mine, made = writes(run, fence, incarnation, 'count')
 if not mine then
@@ -23,33 +26,43 @@ if made ~= tonumber(ARGV[7]) then
   return {'lost', made}
 end
 
+local limit, replaced = tonumber(ARGV[12]), redis.call('HGET', RUN, 'replaced')
 redis.call('ZREM', LEASES, ARGV[2])
 redis.call('DEL', RUN)
 redis.call('HSET', HEAD, 'run', '', 'incarnation', '', 'state', 'idle')
 redis.call('HDEL', HEAD, 'stop', 'after', 'at')
 
 local entries = {}
-for i = 16, #ARGV do
-  entries[i - 15] = ARGV[i]
+for i = 18, #ARGV do
+  entries[i - 17] = ARGV[i]
 end
-local last = #entries
+local now, seq = following(head('ms', 'seq'))
+local at = id_of(now, seq + #entries)
+remember(at, run, ARGV[8], limit, replaced and cmsgpack.unpack(replaced))
 
-local waiting = redis.call('LPOP', QUEUE)
-local next_id, next_run, next_model, next_record, next_request, next_at
-if waiting then
-  next_id, next_run, next_model, next_record, next_request, next_at = unpack(cmsgpack.unpack(waiting))
-  entries[last + 1] = run_entry(next_run, next_id, 1, 'new', ARGV[6], next_model)
+local question
+repeat
+  local waiting = redis.call('LPOP', QUEUE)
+  question = waiting and cmsgpack.unpack(waiting)
+  local lost = question and question.kind ~= 'say' and not stands(question)
+  if lost then
+    entries[#entries + 1] = cmsgpack.pack({kind = 'end', run = question.run, state = 'failed', code = 'not_found',
+      length = 0, sha256 = ARGV[16]})
+  end
+until not lost
+if question then
+  start(channel, entries, question, ARGV[15] .. question.run, incarnation, ARGV[6], tonumber(ARGV[9]),
+    tonumber(ARGV[10]), limit)
+else
+  add(channel, entries)
 end
+redis.call('HSET', HEAD, 'ended', run .. ' ' .. fence .. ' ' .. incarnation, 'ended_at', at)
 
-local _, at, ids = add(channel, entries)
-remember(ids[last], run, ARGV[8], tonumber(ARGV[12]))
-if waiting then
-  begin(ARGV[15] .. next_run, next_run, next_model, next_request, incarnation, tonumber(ARGV[9]), tonumber(ARGV[10]))
-  redis.call('HSET', RUN, 'began', at)
-  remember(next_at, next_id, next_record, tonumber(ARGV[12]))
+local titles = ARGV[17] ~= '0' and titled ~= '-' and (tonumber(string.match(titled, '^%d+')) or 0) <= clock()
+if titles then
+  redis.call('HSET', HEAD, 'titled', string.format('%.0f ', clock() + ARGV[17]) .. run)
 end
-redis.call('HSET', HEAD, 'ended', run .. ' ' .. fence .. ' ' .. incarnation, 'ended_at', ids[last])
 
 trim(tonumber(ARGV[13]))
 touch(tonumber(ARGV[11]))
-return {'ended', ids[last], waiting and given(incarnation, window) or false}
+return {'ended', at, question and given(incarnation, window) or false, titles and 1 or 0}

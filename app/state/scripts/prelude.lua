@@ -1,10 +1,10 @@
 -- Shared by every script on a session; put in front of each when it is loaded.
 --
--- KEYS of a session script are these nine, or the first three, if it touches no other:
---   1 head  2 log  3 leases  4 run  5 turns  6 said  7 ids  8 queue  9 gone
+-- KEYS of a session script are these ten, or the first three, if it touches no other:
+--   1 head  2 log  3 leases  4 run  5 turns  6 said  7 ids  8 queue  9 gone  10 replaced
 -- Times are ms of Redis's own clock. A script validates first and writes last.
 
-local HEAD, LOG, LEASES, RUN, TURNS, SAID, IDS, QUEUE, GONE = unpack(KEYS)
+local HEAD, LOG, LEASES, RUN, TURNS, SAID, IDS, QUEUE, GONE, REPLACED = unpack(KEYS)
 
 local time
 local function clock()
@@ -34,16 +34,21 @@ local function top()
   return ms .. '-' .. seq
 end
 
--- Put encoded entries into the log after `ms-seq`, under dense ids, and publish them as one message:
--- `<after> <at> <entries>`. Returns after, at, ms and seq for the head, and the ids.
-local function put(channel, entries, ms, seq)
+-- What entries are counted from that come after `ms-seq`: their ms, and the number before the first.
+local function following(ms, seq)
   local now = clock()
-  local after = seq == '' and '0-0' or ms .. '-' .. seq
   if ms ~= '' and tonumber(ms) > now then
     now = tonumber(ms)
   end
-  seq = tonumber(seq) or 0
-  local ids = {}
+  return now, tonumber(seq) or 0
+end
+
+-- Put encoded entries into the log after `ms-seq`, under dense ids, and publish them as one message:
+-- `<after> <at> <entries>`. Returns after, at, ms and seq for the head, and the ids.
+local function put(channel, entries, ms, seq)
+  local after = seq == '' and '0-0' or ms .. '-' .. seq
+  local now, ids = nil, {}
+  now, seq = following(ms, seq)
   for i = 1, #entries do
     seq = seq + 1
     ids[i] = id_of(now, seq)
@@ -71,15 +76,29 @@ local function lease(member, ms)
   redis.call('ZADD', LEASES, string.format('%.0f', clock() + ms), member)
 end
 
--- A turn enters the history: '<at> <id> <encoded rest>', so that a script can find one by its id.
-local function remember(at, id, record, limit)
-  redis.call('RPUSH', TURNS, at .. ' ' .. id .. ' ' .. record)
+-- A turn enters the history: '<at> <id> <encoded map>', so that a script can find one by its id. What is found out
+-- later is laid over that, as another map after it. `replaced`: ids of the turns whose place it takes, if it does.
+local function remember(at, id, record, limit, replaced)
+  local over = replaced and #replaced > 0 and cmsgpack.pack({replaced = replaced}) or ''
+  redis.call('RPUSH', TURNS, at .. ' ' .. id .. ' ' .. record .. over)
   redis.call('LTRIM', TURNS, -limit, -1)
+end
+
+-- Find a turn in the history. Returns its index, its line and what it is as a map; or nil.
+local function turn_of(id)
+  for index = redis.call('LLEN', TURNS) - 1, 0, -1 do
+    local line = redis.call('LINDEX', TURNS, index)
+    local _, last, is = string.find(line, '^%S+ (%S+) ')
+    if is == id then
+      local _, turn = cmsgpack.unpack_one(string.sub(line, last + 1))
+      return index, line, turn
+    end
+  end
 end
 
 -- All keys of a session live and expire together.
 local function touch(ttl_ms)
-  for _, key in ipairs({HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE}) do
+  for _, key in ipairs({HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE, REPLACED}) do
     redis.call('PEXPIRE', key, ttl_ms)
   end
 end
@@ -129,6 +148,50 @@ local function run_entry(run, turn, attempt, how, name, model)
   return cmsgpack.pack({kind = 'run', run = run, turn = turn, attempt = attempt, how = how, node = name, model = model})
 end
 
+-- A person's turn that a question is about is in the history.
+local function stands(question)
+  local index, _, turn = turn_of(question.turn)
+  return index and turn.role == 'user'
+end
+
+-- Cut the history at an index. What leaves it stays readable for a while, as what `by` has replaced. Returns its ids.
+local function cut(index, by, limit)
+  local ids = {}
+  for i, line in ipairs(redis.call('LRANGE', TURNS, index, -1)) do
+    ids[i] = string.match(line, '^%S+ (%S+)')
+    redis.call('RPUSH', REPLACED, by .. ' ' .. line)
+  end
+  redis.call('LTRIM', REPLACED, -limit, -1)
+  for _ = 1, #ids do
+    redis.call('RPOP', TURNS)
+  end
+  return ids
+end
+
+-- Begin the run of a question, after entries that come before it. A question is a map: id, run, model, request, kind;
+-- `say` and `edit` have an entry `turn` and a record for the history, `again` and `edit` the turn that they are about.
+-- What waits in the log already has its entry's id as `at`, and no entry. Returns as `add` does.
+local function start(channel, entries, question, member, incarnation, name, lease_ms, run_ms, limit)
+  local again, ids = question.kind == 'again', nil
+  if question.kind ~= 'say' then
+    ids = cut(turn_of(question.turn) + (again and 1 or 0), again and question.run or question.id, limit)
+    entries[#entries + 1] = cmsgpack.pack({kind = 'cut', turn = question.turn, keep = again, replaced = ids})
+  end
+  if not again then
+    entries[#entries + 1] = question.entry
+  end
+  entries[#entries + 1] = run_entry(question.run, again and question.turn or question.id, 1, 'new', name, question.model)
+  begin(member, question.run, question.model, question.request, incarnation, lease_ms, run_ms)
+  local before, at, added = add(channel, entries)
+  redis.call('HSET', RUN, 'began', at)
+  if not again then
+    remember(question.at or added[#added - 1], question.id, question.record, limit, ids)
+  elseif #ids > 0 then
+    redis.call('HSET', RUN, 'replaced', cmsgpack.pack(ids))
+  end
+  return before, at, added
+end
+
 -- What a producer needs to carry the current run.
 -- Returns run, fence, request, ms left, turns that end with the question, attempt, model.
 local function hand(window)
@@ -166,11 +229,11 @@ local function hint()
   end
 end
 
--- The newest turns that fit, oldest first, from the list's index `last` down. Returns turns, more.
-local function newest(last, limit, bytes)
+-- The newest lines that fit, oldest first, of those that `line` gives from an index down to 0. Returns lines, more.
+local function newest(line, last, limit, bytes)
   local out, size, index = {}, 0, last
   while index >= 0 and #out < limit do
-    local turn = redis.call('LINDEX', TURNS, index)
+    local turn = line(index)
     size = size + #turn
     if size > bytes and #out > 0 then
       break

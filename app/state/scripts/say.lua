@@ -1,11 +1,13 @@
--- A person speaks: begin a run, queue it, or find that this message id was said before. What was said in a session
--- that was deleted since, and is only said again, does not bring it back.
+-- A person speaks, or wants a turn answered again or said otherwise: begin a run, queue it, or find that this message
+-- id was used before. What was said in a session that was deleted since, and is only said again, does not bring it back.
 --
 -- ARGV  1 channel  2 member of the leases  3 message id  4 fingerprint  5 run  6 `turn` entry  7 the same, queued
 --       8 turn for the history  9 request  10 model  11 queue|interrupt|reject  12 incarnation  13 node's name
 --       14 lease ms  15 run ms  16 session ttl ms  17 max queued  18 max turns  19 max ids  20 title  21 window
---       22 max bytes queued  23 bytes of this text, as JSON  24 '' if the model was named, else which there are, for the session's own counts: a line each
--- Returns {'said', run, at, before, duplicate, given?} | {'id_reused'} | {'gone'} | {'busy'} | {'queue_full'}
+--       22 max bytes queued  23 bytes of this text, as JSON  24 '' if the model was named, else which there are, for the
+--       session's own counts: a line each  25 say | again | edit  26 the turn that again and edit are about
+-- Returns {'said', run, at, before, duplicate, given?}
+--       | {'id_reused'} | {'gone'} | {'not_found'} | {'busy'} | {'queue_full'}
 
 local channel, member, id, print, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local when_busy, incarnation, window = ARGV[11], ARGV[12], tonumber(ARGV[21])
@@ -23,6 +25,11 @@ if (tonumber(redis.call('ZSCORE', GONE, trace(id, print))) or 0) > clock() then
   return {'gone'}
 end
 
+local question = {id = id, run = run, record = ARGV[8], request = ARGV[9], entry = ARGV[6], size = tonumber(ARGV[23]),
+  kind = ARGV[25], turn = ARGV[26]}
+if question.kind ~= 'say' and not stands(question) then
+  return {'not_found'}
+end
 local current, own = head('run', 's:model')
 local model = ARGV[10]
 if own ~= '' and ARGV[24] ~= '' then
@@ -31,29 +38,33 @@ if own ~= '' and ARGV[24] ~= '' then
     model = own
   end
 end
+question.model = model
 if current ~= '' and when_busy == 'reject' then
   return {'busy'}
 end
 if current ~= '' then
-  local queue, bytes = redis.call('LRANGE', QUEUE, 0, -1), tonumber(ARGV[23])
+  local queue, bytes = redis.call('LRANGE', QUEUE, 0, -1), question.size
   for _, waiting in ipairs(queue) do
-    bytes = bytes + cmsgpack.unpack(waiting)[7]
+    bytes = bytes + cmsgpack.unpack(waiting).size
   end
   if #queue >= tonumber(ARGV[17]) or bytes > tonumber(ARGV[22]) then
     return {'queue_full'}
   end
 end
 
-local before, at, ids
+local before, at
 if current == '' then
   found(ARGV[20])
-  begin(member, run, model, ARGV[9], incarnation, tonumber(ARGV[14]), tonumber(ARGV[15]))
-  before, at, ids = add(channel, {ARGV[6], run_entry(run, id, 1, 'new', ARGV[13], model)})
-  redis.call('HSET', RUN, 'began', at)
-  remember(ids[1], id, ARGV[8], tonumber(ARGV[18]))
+  before, at = start(channel, {}, question, member, incarnation, ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15]),
+    tonumber(ARGV[18]))
 else
-  before, at = add(channel, {ARGV[7]})
-  local waiting = cmsgpack.pack({id, run, model, ARGV[8], ARGV[9], at, tonumber(ARGV[23])})
+  if question.kind == 'say' then
+    before, at = add(channel, {ARGV[7]})
+    question.at, question.entry = at, nil
+  else
+    before, at = top(), top()
+  end
+  local waiting = cmsgpack.pack(question)
   if when_busy == 'interrupt' then
     redis.call('LPUSH', QUEUE, waiting)
     redis.call('HSET', HEAD, 'stop', 1)
@@ -63,7 +74,9 @@ else
   end
 end
 
-redis.call('HINCRBY', HEAD, 'spoken', 1)
+if question.kind ~= 'again' then
+  redis.call('HINCRBY', HEAD, 'spoken', 1)
+end
 redis.call('HSET', HEAD, 'spoke_at', string.format('%.0f', clock()))
 redis.call('HSET', SAID, id, print .. ' ' .. run .. ' ' .. before .. ' ' .. at, 'r:' .. run, id)
 know(id, tonumber(ARGV[19]))

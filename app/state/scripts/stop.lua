@@ -9,7 +9,7 @@ if (head('run')) == ARGV[2] then
   return {'stopping', top()}
 end
 for _, waiting in ipairs(redis.call('LRANGE', QUEUE, 0, -1)) do
-  if cmsgpack.unpack(waiting)[2] == ARGV[2] then
+  if cmsgpack.unpack(waiting).run == ARGV[2] then
     redis.call('LREM', QUEUE, 1, waiting)
     redis.call('HSET', SAID, 'r:' .. ARGV[2], 'stopped')
     local _, at = add(ARGV[1], {ARGV[3]})
