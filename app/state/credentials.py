@@ -12,6 +12,7 @@ from app.state.keys import credential
 from app.state.script import Scripts
 
 Kind = Literal["login", "invite", "ticket"]
+TAKEN: Final = b"taken "
 KINDS: Final = (b"login:", b"invite:", b"ticket:")
 SECRET_BYTES: Final = 32
 
@@ -32,7 +33,8 @@ class Credentials:
 
     async def look(self, kind: Kind, secret: str) -> tuple[Identity, str] | None:
         """Say for whom a secret vouches, and what people call them."""
-        return _read(await self._scripts.command("look", ("GET", credential(kind, secret))))
+        found = await self._scripts.command("look", ("GET", credential(kind, secret)))
+        return None if found and found.startswith(TAKEN) else _read(found)
 
     async def take(self, kind: Kind, secret: str) -> tuple[Identity, str] | None:
         """The same, once: it counts no more."""
@@ -55,5 +57,7 @@ class Credentials:
 def _read(value: Any) -> tuple[Identity, str] | None:
     if not value:
         return None
+    if value.startswith(TAKEN):  # and by whom; see `take.lua`
+        value = value.split(b" ", 2)[2]
     key, role, issued_at, expires_at, tokens, name = msgpack.unpackb(value)
     return Identity(User(key), role, issued_at, expires_at, tuple(tokens)), name
