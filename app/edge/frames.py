@@ -27,7 +27,12 @@ def welcome(node: Node, user: User) -> Frame:
             "sessions": protocol.SESSIONS,
             "queued": protocol.QUEUED,
         },
-        "features": [*(["trial"] if node.trial else []), *(["sign_in"] if node.settings.auth == "jwt" else [])],
+        "history_days": node.settings.history_days,
+        "features": [
+            "again",
+            *(["trial"] if node.trial else []),
+            *(["sign_in"] if node.settings.auth == "jwt" else []),
+        ],
         "user": user.key,
         "models": list(node.model.names),
     }

@@ -68,7 +68,7 @@ let routed = null;
 const notice = new Notice();
 const turns = new Turns({ chat, connection });
 const composer = new Composer({ chat, said, problem: (words) => notice.say(words) });
-new SessionList({ sessions, chat, begin });
+new SessionList({ sessions, chat, connection, begin });
 const signOut = new SignOut({ connection, problem: (words) => notice.say(words) });
 new Trial({ connection, storage: storage("localStorage") });
 new Head({ chat, sessions, connection, left: begin });

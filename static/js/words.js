@@ -55,4 +55,12 @@ export function clock(at) {
   return then.toLocaleString(undefined, isToday ? time : { day: "numeric", month: "short", ...time });
 }
 
+/** How long conversations are kept, of `history_days`; "" if nobody says. */
+export function ofKeeping(days) {
+  if (!(days > 0)) return "";
+  const hours = Math.round(days * 24);
+  const span = hours < 48 ? `${hours} ${hours === 1 ? "hour" : "hours"}` : `${Math.round(days)} days`;
+  return `Kept for ${span} after the last message, then deleted.`;
+}
+
 export const UNTITLED = "New conversation";

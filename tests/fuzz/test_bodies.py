@@ -62,7 +62,6 @@ DOORS: Final = [
         {"text": "x"}, {"text": "x", "id": "m", "model": "script-1", "context": {}, "when_busy": "queue"},
     ]),
     Door("PUT", "/api/sessions/{id}/turns/{turn}/rating", 404, 404, [{}, {"value": "up", "note": "x"}]),
-    Door("DELETE", "/api/me", 204, 204, [{}]),
     Door("PATCH", "/api/sessions/{id}", 200, 200, [
         {"title": "x"}, {"title": "y", "model": "script-1", "temperature": 0.5, "prompt": "x"},
     ]),
@@ -77,6 +76,7 @@ DOORS: Final = [
     Door("POST", "/api/revoke", 403, 204, [
         {"name": "bob"}, {"name": "bob", "issuer": "x"}, {"user": "x" * 22}, {"token": NO_TEXT},
     ]),
+    Door("DELETE", "/api/me", 204, 204, [{}]),
 ]  # fmt: skip
 TEXTS = st.text(st.characters(), max_size=40) | st.sampled_from(
     ["", " ", "a" * 65, "/", "\0", "\ud800", "x" * 22, "-1", "é" * 9000, NO_TEXT]

@@ -1,6 +1,6 @@
 // The list of conversations, and the drawer that it becomes on a narrow page.
 
-import { UNTITLED } from "../words.js";
+import { UNTITLED, ofKeeping } from "../words.js";
 import { arrange, byId, coalesced, make } from "./dom.js";
 
 const MARKS = { running: "answering", held: "on hold" };
@@ -33,8 +33,9 @@ export class SessionList {
   #rows = new Map();
 
   /** `begin()` is called for a new conversation. */
-  constructor({ sessions, chat, begin }) {
+  constructor({ sessions, chat, connection, begin }) {
     Object.assign(this, { sessions, chat });
+    connection.on("connected", ({ history_days }) => this.#tellKeeping(history_days));
     const draw = coalesced(() => this.#draw());
     sessions.on("change", draw);
     chat.on("change", draw);
@@ -63,6 +64,12 @@ export class SessionList {
     this.#toggle.setAttribute("aria-expanded", String(out));
     if (out) byId("session-new").focus();
     else this.#toggle.focus();
+  }
+
+  #tellKeeping(days) {
+    const kept = byId("sessions-kept");
+    kept.textContent = ofKeeping(days);
+    kept.hidden = !kept.textContent;
   }
 
   #draw() {
