@@ -42,3 +42,5 @@ async def _done(work: Coroutine[Any, Any, None]) -> None:
         await work
     except StateUnavailable:
         log.info("something on the side could not be done: Redis does not answer")
+    except Exception:  # it may end neither its group nor the node
+        log.exception("something on the side failed in a way that we do not know")

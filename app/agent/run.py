@@ -19,7 +19,7 @@ from typing import Any, Final
 from app.agent.answer import Answer, TooMuch
 from app.agent.beat import Beat
 from app.agent.bell import Bell
-from app.agent.flow import Flow, Piece, asked
+from app.agent.flow import Flow, Piece, asked, tokens_of
 from app.agent.llm import Model
 from app.agent.prompts import Prompt, Prompts
 from app.agent.titles import Exchange
@@ -84,9 +84,8 @@ class Run:
 
     @property
     def tokens(self) -> int:
-        """What it has used, as the model says; else a token for every four bytes of the answer."""
-        used = (self._usage or {}).get("total_tokens")
-        return used if isinstance(used, int) else self._answer.length // 4
+        """What it has used."""
+        return tokens_of(self._usage, self._answer.length)
 
     def look(self) -> None:
         """Ask Redis now whether the run is to stop."""

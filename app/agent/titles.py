@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+from app.agent.flow import tokens_of
 from app.agent.llm import Model
 from app.agent.prompt import Message
 from app.core.errors import ChatError
@@ -44,7 +45,7 @@ class Titles:
         self._sessions = sessions
 
     async def make(self, session: Session, exchange: Exchange) -> int:
-        """Give a session its title; return how many tokens that took, as the model says.
+        """Give a session its title; return how many tokens that took.
 
         Raises:
             StateUnavailable
@@ -53,12 +54,12 @@ class Titles:
             {"role": "system", "content": ASKED},
             {"role": "user", "content": f"{exchange.said[:SHOWN]}\n\n---\n\n{exchange.answer[:SHOWN]}"},
         ]
-        text, tokens = "", 0
+        text, usage = "", None
         try:
             async with aclosing(self._model.stream(exchange.model, messages, temperature=0.0)) as pieces:
                 async for piece in pieces:
                     text += piece.text
-                    tokens = int((piece.usage or {}).get("total_tokens") or 0)
+                    usage = piece.usage or usage
                     if len(text) > MOST:
                         break
         except ChatError as error:
@@ -66,7 +67,7 @@ class Titles:
             return 0
         if title := cleaned(text):
             await self._sessions.entitle(session, exchange.run, title)
-        return tokens or len(text) // 4
+        return tokens_of(usage, len(text.encode()))
 
 
 def cleaned(text: str) -> str:

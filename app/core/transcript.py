@@ -212,11 +212,11 @@ class Transcript:
         self.settings = {name: value for name, value in (self.settings | told).items() if value != ""}
 
     def _rated(self, entry: entries.Rating) -> None:
-        for turn in self.turns:
-            if turn["id"] == entry.turn:
-                turn.pop("rating", None)
-                if entry.value is not None:
-                    turn["rating"] = {"value": entry.value} | ({"note": entry.note} if entry.note else {})
+        rating = {"value": entry.value} | ({"note": entry.note} if entry.note else {}) if entry.value else None
+        for index, turn in enumerate(self.turns):
+            if turn["id"] == entry.turn:  # another one then: who was given it keeps it as it was
+                rest = {name: value for name, value in turn.items() if name != "rating"}
+                self.turns[index] = rest | ({"rating": rating} if rating else {})
 
     def _begin(self, entry: entries.Run, at: str) -> None:
         for waiting in [turn for turn in self.queued if turn["id"] == entry.turn]:

@@ -29,11 +29,12 @@ from app.node import Node
 from app.state.outcomes import Said
 from app.stateless import Failed, answer, answered, message_name
 
+# By the method, and whether a turn is named.
 ASKED: Final[dict[tuple[str, bool], type[Question]]] = {
     ("POST", False): Say,
     ("POST", True): Again,
     ("PUT", True): Edit,
-}  # by the method, and whether a turn is named; fmt: skip
+}
 PROBE_SECONDS: Final = 0.8  # many a prober gives up after one
 
 

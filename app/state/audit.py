@@ -56,13 +56,7 @@ class Audit:
                 await self._scripts.command("forget", ("XDEL", key, *theirs))
 
     async def _keys(self) -> set[bytes]:
-        keys: set[bytes] = set()
-        cursor = b"0"
-        while True:
-            cursor, found = await self._scripts.command("audit", ("SCAN", cursor, "MATCH", "audit:*", "COUNT", 1000))
-            keys |= set(found)
-            if cursor == b"0":
-                return keys
+        return {key async for some in self._scripts.keys("audit:*") for key in some}
 
 
 def _record(id: bytes, fields: list[bytes]) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 All keys are looked through, a thousand at a time: where there are many that takes a while, and hinders nobody.
 """
 
-from collections.abc import AsyncIterator
-
 from app.core.model import Session, User
 from app.state.credentials import Credentials
 from app.state.keys import user_stale, user_tag
@@ -22,26 +20,17 @@ class Eraser:
         """Find all sessions of a user's, also those that their list has let go."""
         return [
             Session(user, key.decode().partition("/")[2])
-            async for keys in self._keys(f"*:head:{user.key}/*")
+            async for keys in self._scripts.keys(f"*:head:{user.key}/*")
             for key in keys
         ]
 
     async def rest(self, user: User) -> list[str]:
         """Take away what is beside the sessions. Returns the sign-ins that there were, by their tokens."""
         channel = self._scripts.channel(user_stale(user))
-        async for keys in self._keys(f"{user_tag(user)}:*"):
+        async for keys in self._scripts.keys(f"{user_tag(user)}:*"):
             await self._scripts.command("erase", ("DEL", *keys))
         await self._scripts.command("stale", ("PUBLISH", channel, ""))
         ended: list[str] = []
-        async for keys in self._keys("[ilt]*:*"):
+        async for keys in self._scripts.keys("[ilt]*:*"):
             ended += await self._credentials.drop_of(user, keys)
         return ended
-
-    async def _keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
-        cursor = b"0"
-        while True:
-            cursor, found = await self._scripts.command("keys", ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
-            if found:
-                yield found
-            if cursor == b"0":
-                return

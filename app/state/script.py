@@ -8,7 +8,7 @@ during a deploy.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
@@ -96,6 +96,20 @@ class Scripts:
             raise StateUnavailable("the state store does not answer; try again", after_ms=RETRY_MS) from error
         except ResponseError as error:
             raise _refused(name, error) from error
+
+    async def keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """Give all keys of a pattern, some at a time; one may come twice. All of Redis is looked through.
+
+        Raises:
+            StateUnavailable
+        """
+        cursor = b"0"
+        while True:
+            cursor, found = await self.command("keys", ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000))
+            if found:
+                yield found
+            if cursor == b"0":
+                return
 
     async def look(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send commands that only read, in one write, once.

@@ -100,11 +100,11 @@ class Ours(System):
         self._settings = settings
 
     def node(self, name: str, port: int, around: Place, redis: Process, upstream: Process) -> Command:
-        """A node with its default settings, but for those that were given, and no limits: a user here is a crowd."""
+        """A node with its default settings, but for those that were given; no limits, as a user here is a crowd; no titles."""
         environ = {
             "NODE": name, "PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{redis.port}/0", "MODEL_NAME": "up-1",
             "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/v1", "DATA_DIR": str(around.folder),
-            "DRAIN_SECONDS": "0.1", "LIMITS": "off",
+            "DRAIN_SECONDS": "0.1", "LIMITS": "off", "TITLES": "0",
         }  # fmt: skip
         prefix = [part.replace("{node}", name) for part in self._prefix]
         return Command([sys.executable, *prefix, "-m", "app", "serve"], environ | self._settings)

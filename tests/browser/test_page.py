@@ -61,7 +61,7 @@ async def test_an_answer_is_stopped(
         await expect(here.answers).to_contain_text("Stopped. What was written stands.")
         await here.expect_text(0, WORDS[0])
         await expect(here.button("Stop")).to_be_hidden()
-        await expect(here.button("Answer again")).to_have_count(0)
+        await expect(here.button("Answer again")).to_be_visible()
         await until(lambda: model.closed == 1)
         model.gate = None
         await here.say("Go on.")
@@ -69,7 +69,7 @@ async def test_an_answer_is_stopped(
 
 
 async def test_an_answer_that_failed_says_why(browser: Browser, redis_url: str, model: Script) -> None:
-    """In words and with its code; what was written is kept, and one simply writes again."""
+    """In words and with its code, and what was written is kept; until one has it answered anew, in its place."""
     model.takeover = "fail"
     model.answers.append(["So far ", ModelTimeout("the model is silent")])
     async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
@@ -79,9 +79,29 @@ async def test_an_answer_that_failed_says_why(browser: Browser, redis_url: str, 
             "This answer failed: the model took too long (model_timeout). What was written is kept."
         )
         await here.expect_text(0, "So far ")
+        await here.button("Answer again").click()
+        await here.expect_text(0, "You said: Tell me.")
+        await expect(here.answers).to_have_count(1)
+        await expect(here.answers).to_have_attribute("data-state", "done")
         await expect(here.button("Answer again")).to_have_count(0)
+        await here.page.reload()
+        await here.expect_text(0, "You said: Tell me.")
+        await expect(here.turns).to_have_count(2)
         await here.say("And now?")
         await here.expect_text(1, "You said: And now?")
+        assert node.node.differing == 0
+
+
+async def test_how_long_it_is_kept_is_said(browser: Browser, redis_url: str, model: Script) -> None:
+    """Beside the list, as the node has it."""
+    for days, words in (("7", "7 days"), ("0.5", "12 hours"), ("2", "2 days")):
+        async with (
+            serving(redis_url, model, history_days=days) as node,
+            person(browser) as ada,
+            tab(ada, node.http) as here,
+        ):
+            kept = here.page.locator("#sessions-kept")
+            await expect(kept).to_have_text(f"Kept for {words} after the last message, then deleted.")
 
 
 async def test_a_reload_in_mid_answer_goes_on(

@@ -6,6 +6,7 @@ import httpx
 import pytest
 import redis as redis_package
 
+from app.agent.flow import tokens_of
 from app.agent.titles import cleaned
 from app.client import Chat, connect
 from app.core.errors import ModelUnavailable
@@ -99,6 +100,24 @@ async def test_a_title_that_does_not_come(redis_url: str, redis: redis_package.R
         redis.hset(head, "titled", f"{int(ms) - 60_000} {run}")
         await answered(chat, "Three?")
         await titled(chat, "Made later")
+
+
+async def test_a_title_that_goes_wrong(
+    redis_url: str, redis: redis_package.Redis, model: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In whatever way: the node goes on."""
+    model.answers += [["One."], [RuntimeError("of a kind that nobody knows")], ["Two."]]
+    async with serving(redis_url, model) as served, connect(served.ws, user="ada") as chat:
+        await answered(chat, "One?")
+        await until(lambda: any("on the side failed" in record.message for record in caplog.records))
+        await answered(chat, "Two?")
+        assert (chat.connections, chat.sessions["s"].transcript.title) == (1, "One?")
+
+
+@pytest.mark.parametrize(("told", "tokens"), [(7, 7), ("many", 2), (-1, 2), (None, 2), ([7], 2), (0, 0)])
+def test_what_a_model_says_it_used(told: object, tokens: int) -> None:
+    """A number is taken; for anything else, what there is is counted."""
+    assert tokens_of({"total_tokens": told}, 8) == tokens
 
 
 async def test_none_is_made_where_none_is_wanted(redis_url: str, model: Script) -> None:
