@@ -253,7 +253,7 @@ class Node:
         self.aside.do(self.rates.spend(over.session.user, over.tokens))
         if not over.goes_on:
             self.aside.do(self.rates.ended(over.session, over.at))
-        if over.exchange is not None:
+        if over.exchange is not None and not self.draining:
             self.aside.do(self._entitle(over.session, over.exchange))
 
     async def _entitle(self, session: Session, exchange: Exchange) -> None:

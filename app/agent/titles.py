@@ -1,7 +1,8 @@
 """Titles of sessions, made by the model after the first answer; until then, and without, the first words are one.
 
 Who ends the first answer that was said whole makes the title, and nobody else: the end itself says so. Where nothing
-comes of it, the end of an answer that is a minute later says so again. A person's title is never replaced.
+comes of it, as at a node that drains, the end of an answer that is a minute later says so again. A
+person's title is never replaced.
 """
 
 import logging

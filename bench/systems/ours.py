@@ -100,7 +100,7 @@ class Ours(System):
         self._settings = settings
 
     def node(self, name: str, port: int, around: Place, redis: Process, upstream: Process) -> Command:
-        """A node with its default settings, but for those that were given; no limits, as a user here is a crowd; no titles."""
+        """A node with its default settings, but for those that were given: without limits, for a crowd, or titles."""
         environ = {
             "NODE": name, "PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{redis.port}/0", "MODEL_NAME": "up-1",
             "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/v1", "DATA_DIR": str(around.folder),

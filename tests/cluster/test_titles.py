@@ -1,6 +1,7 @@
 """Titles by the model: once, after the first answer that was said whole; a person's stands for good."""
 
 import asyncio
+import time
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ import redis as redis_package
 
 from app.agent.flow import tokens_of
 from app.agent.titles import cleaned
+from app.aside import GIVE_UP_SECONDS
 from app.client import Chat, connect
 from app.core.errors import ModelUnavailable
 from app.core.model import Session, User
@@ -100,6 +102,17 @@ async def test_a_title_that_does_not_come(redis_url: str, redis: redis_package.R
         redis.hset(head, "titled", f"{int(ms) - 60_000} {run}")
         await answered(chat, "Three?")
         await titled(chat, "Made later")
+
+
+async def test_a_node_that_ends_waits_for_no_title(redis_url: str, model: Script) -> None:
+    """Not for long: one that is being made is dropped, and the next answer, a minute later, may give one."""
+    model.answers += [["One."], [60.0, "Too late"]]
+    async with serving(redis_url, model) as served, connect(served.ws, user="ada") as chat:
+        await answered(chat, "One?")
+        await until(lambda: len(model.asked) == 2)
+        ending = time.monotonic()
+    assert time.monotonic() - ending < 2 * GIVE_UP_SECONDS
+    assert model.closed == 2
 
 
 async def test_a_title_that_goes_wrong(

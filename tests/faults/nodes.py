@@ -23,7 +23,7 @@ from typing import Final
 
 from tests.test_start import Box, Started, box
 
-TOLD: Final = {"MODEL_NAME": "up-1", "LEASE_SECONDS": "1", "DRAIN_SECONDS": "0.2", "LIMITS": "off"}
+TOLD: Final = {"MODEL_NAME": "up-1", "LEASE_SECONDS": "1", "DRAIN_SECONDS": "0.2", "LIMITS": "off", "TITLES": "0"}
 PORTS: Final = range(10_000, 32_000)  # no connection that goes out takes one of these while its node is dead
 READY_SECONDS: Final = 30.0
 
