@@ -4,13 +4,14 @@ import time
 from typing import Final
 
 from app.agent.llm import Model
+from app.agent.prompt import Prompt
 from app.config import SettingError, Settings
 from app.core.errors import ChatError
 from app.start import parts
 
 CLOCK_MS: Final = 1000.0
 SLOW_MS: Final = 5.0
-QUESTION: Final = [{"role": "user", "content": "Say hello in one word."}]
+QUESTION: Final = Prompt([{"role": "user", "content": "Say hello in one word."}])
 
 
 async def check(settings: Settings) -> int:

@@ -30,7 +30,7 @@ from starlette.routing import Route
 from app import config
 from app.agent.flow import Piece
 from app.agent.llm import Abilities, Model
-from app.agent.prompt import Message
+from app.agent.prompt import Message, Prompt
 from app.core.breaker import Breaker
 from app.core.model import Takeover
 from app.edge.app import Site
@@ -102,20 +102,18 @@ class Script:
     names: tuple[str, ...] = ("script-1", "script-2")
     takeover: Takeover = "restart"
     titles: bool = False
-    prefixes: list[str] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
     breakers: dict[str, Breaker] = field(default_factory=dict)
 
     def abilities(self, name: str) -> Abilities:
         """What the test says."""
         return Abilities(self.takeover, titles=self.titles)
 
-    async def stream(
-        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
-    ) -> AsyncGenerator[Piece, None]:
+    async def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Answer as queued."""
-        self.asked.append(messages)
-        self.prefixes.append(prefix)
-        answer = self.answers.pop(0) if self.answers else [f"You said: {messages[-1]['content']}"]
+        self.asked.append(prompt.messages)
+        self.prompts.append(prompt)
+        answer = self.answers.pop(0) if self.answers else [f"You said: {prompt.messages[-1]['content']}"]
         try:
             for step in answer:
                 if self.gate is not None:

@@ -13,6 +13,7 @@ import uvloop
 from app.agent.events import LINE_BYTES, Events, NoChunk
 from app.agent.http1 import Broken, NotReached, Pool, proxied
 from app.agent.llm import Limits, OpenAIModel
+from app.agent.prompt import Prompt
 from tests.servers import sse, until, upstream
 
 READ_BYTES = 512 * 1024  # what an event loop reads at once, and a little more
@@ -174,7 +175,9 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
         model = await OpenAIModel.connect(
             base_url="http://model.example/v1", api_key="k", name="up-1", limits=Limits(1.0, 5.0, 5.0)
         )
-        text = "".join([piece.text async for piece in model.stream("up-1", [{"role": "user", "content": "one two"}])])
+        text = "".join(
+            [piece.text async for piece in model.stream("up-1", Prompt([{"role": "user", "content": "one two"}]))]
+        )
         await model.close()
         assert (text, up.keys) == ("one two ", ["Bearer k"])
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ import pytest
 from app.agent.bell import Bell
 from app.agent.flow import Piece, pieces
 from app.agent.llm import Abilities, Limits, OpenAIModel
+from app.agent.prompt import Prompt
 from app.core.breaker import Breaker
 from app.core.errors import ChatError, ContentRefused, ModelTimeout, ModelUnavailable
 from app.core.model import Dialect
 from tests.servers import Upstream, sse, upstream, words
 
 QUICK = Limits(connect_s=1.0, first_s=0.3, next_s=0.3)
-ASK = [{"role": "user", "content": "one two three"}]
+ASK = Prompt([{"role": "user", "content": "one two three"}])
 
 
 async def stream(up: Upstream, limits: Limits = QUICK) -> list[Piece]:
@@ -37,7 +39,7 @@ async def test_text_comes_in_pieces_and_the_usage_in_the_end() -> None:
         sent = up.requests[0]
         assert (
             sent["model"], sent["stream"], sent["stream_options"], sent["messages"],
-        ) == ("up-1", True, {"include_usage": True}, ASK)  # fmt: skip
+        ) == ("up-1", True, {"include_usage": True}, ASK.messages)  # fmt: skip
 
 
 async def test_without_a_name_the_first_model_of_the_upstream_is_taken() -> None:
@@ -252,7 +254,7 @@ async def test_an_answer_is_continued_in_the_servers_dialect(dialect: Dialect) -
         model = await OpenAIModel.connect(
             base_url=up.url, api_key=None, name="up-1", limits=QUICK, abilities=Abilities("continue", dialect)
         )
-        pieces = [piece.text async for piece in model.stream("up-1", ASK, "one two ")]
+        pieces = [piece.text async for piece in model.stream("up-1", replace(ASK, prefix="one two "))]
         await model.close()
         assert "".join(pieces) == "three"
         assert ("continue_final_message" in up.requests[0]) is (dialect == "continue_final_message")

@@ -6,6 +6,7 @@ import pytest
 
 from app.agent.llm import Limits
 from app.agent.models import Models, WrongModels
+from app.agent.prompt import Prompt
 from tests.servers import upstream
 
 
@@ -23,7 +24,9 @@ async def test_each_model_is_asked_at_its_own_upstream_with_its_own_key(tmp_path
             None,
             900,
         )
-        text = "".join([piece.text async for piece in models.stream("b", [{"role": "user", "content": "Hello there"}])])
+        text = "".join(
+            [piece.text async for piece in models.stream("b", Prompt([{"role": "user", "content": "Hello there"}]))]
+        )
         await models.close()
         assert text == "Hello there "
         assert (len(one.requests), [request["model"] for request in other.requests]) == (0, ["b"])

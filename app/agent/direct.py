@@ -8,6 +8,7 @@ import time
 from typing import Any, Final
 
 from app.agent.bell import Bell
+from app.agent.calls import Calls, TooManyCalls
 from app.agent.events import Events, NoChunk
 from app.agent.flow import Piece
 from app.agent.http1 import Http1, Pool
@@ -48,6 +49,7 @@ class Reading:
         self._next_s = next_s
         self._events = Events()
         self._finished = ""
+        self._calls = Calls()
 
     def piece(self, data: bytes) -> Piece | None:
         """Read what came, or raise what was wrong with it.
@@ -56,7 +58,8 @@ class Reading:
             NoChunk: at the next call, if there was a piece before it.
         """
         texts: list[str] = []
-        thinks, usage = False, None
+        thoughts: list[str] = []
+        works, usage = False, None
         try:
             for chunk in self._events.chunks(data):
                 usage = chunk.usage or usage
@@ -64,13 +67,20 @@ class Reading:
                     delta = choice.delta
                     self._finished = choice.finish_reason or self._finished
                     texts.append(delta.content or "")
-                    thinks = thinks or bool(delta.reasoning_content or delta.reasoning)
+                    if delta.reasoning_content or delta.reasoning or delta.tool_calls:
+                        works = True
+                        thoughts.append(delta.thought)
+                        for part in delta.tool_calls or ():
+                            self._calls.add(part)
         except NoChunk as error:
             self.wrong = error
+        except TooManyCalls as error:
+            self.wrong = NoChunk(str(error))
         text = "".join(texts)
-        if text or thinks or usage:
+        if text or works or usage:
             self.silence.broken(self._next_s)
-            return Piece(self._said.new(text) if text else "", _known(usage) if usage else None)
+            said = self._said.new(text) if text else ""
+            return Piece(said, _known(usage) if usage else None, "".join(thoughts))
         self.check()
         return None
 
@@ -94,8 +104,8 @@ class Reading:
                 raise ContentRefused("the model refused to go on")
             case "":
                 raise ModelUnavailable("the model broke off without an end")
-        rest = self._said.rest()
-        return Piece(rest) if rest else None
+        rest, calls = self._said.rest(), self._calls.made
+        return Piece(rest, calls=calls) if rest or calls else None
 
 
 def _known(usage: dict[str, Any]) -> dict[str, Any]:

@@ -8,16 +8,24 @@ from typing import Any, Final
 
 import msgspec
 
+from app.agent.calls import Part
+
 DONE: Final = b"[DONE]"
 LINE_BYTES: Final = 4 * 1024 * 1024
 
 
 class Delta(msgspec.Struct):
-    """What was said."""
+    """What was said, or thought, or is wanted."""
 
     content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: Any = None
+    reasoning_content: str | None = None  # DeepSeek, vLLM, llama.cpp
+    reasoning: Any = None  # OpenRouter, Ollama; not always text
+    tool_calls: list[Part] | None = None
+
+    @property
+    def thought(self) -> str:
+        """What of it is thinking."""
+        return self.reasoning_content or (self.reasoning if isinstance(self.reasoning, str) else "")
 
 
 class Choice(msgspec.Struct):

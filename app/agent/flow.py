@@ -2,21 +2,46 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from app.agent.bell import Bell
-from app.agent.prompt import Message
+from app.agent.prompt import Prompt
 
 AHEAD_BYTES: Final = 256 * 1024
 
 
+class ToolCall(NamedTuple):
+    """A call that the model wants made. `arguments` is JSON, as far as the model can write it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class Piece(NamedTuple):
-    """What came since the last time: text, in the end the usage, or only that the model is at work."""
+    """What came since the last time: thinking, then text; in the end the usage, and the calls that it wants made.
+
+    `place` is where the upstream can be taken up again after this, if it keeps its answers.
+    """
 
     text: str = ""
     usage: dict[str, Any] | None = None
+    reasoning: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    place: str = ""
+
+    @classmethod
+    def joined(cls, pieces: Sequence["Piece"]) -> "Piece":
+        """Several pieces as one."""
+        return cls(
+            "".join(piece.text for piece in pieces),
+            next((piece.usage for piece in reversed(pieces) if piece.usage), None),
+            "".join(piece.reasoning for piece in pieces),
+            tuple(call for piece in pieces for call in piece.calls),
+            next((piece.place for piece in reversed(pieces) if piece.place), ""),
+        )
 
 
 def tokens_of(usage: dict[str, Any] | None, size: int) -> int:
@@ -53,9 +78,7 @@ class Flow(Protocol):
 class Streams(Protocol):
     """A model that gives its answer piece by piece."""
 
-    def stream(
-        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
-    ) -> AsyncGenerator[Piece, None]:
+    def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Answer; see `llm.Model`."""
 
 
@@ -63,17 +86,15 @@ class Streams(Protocol):
 class Asks(Protocol):
     """A model that keeps its answer itself."""
 
-    async def ask(self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None) -> Flow:
+    async def ask(self, name: str, prompt: Prompt) -> Flow:
         """Answer; return when the first piece is there."""
 
 
-async def asked(
-    model: Streams, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
-) -> Flow:
+async def asked(model: Streams, name: str, prompt: Prompt) -> Flow:
     """Ask a model of either kind; raises as its answer does."""
     if isinstance(model, Asks):
-        return await model.ask(name, messages, prefix, temperature)
-    return Pumped(model.stream(name, messages, prefix, temperature))
+        return await model.ask(name, prompt)
+    return Pumped(model.stream(name, prompt))
 
 
 async def pieces(flow: Flow) -> AsyncGenerator[Piece, None]:
@@ -116,8 +137,7 @@ class Pumped:
         if self._pieces:
             taken, self._pieces, self._bytes = self._pieces, [], 0
             self._room.ring()
-            usages = [piece.usage for piece in taken if piece.usage]
-            return Piece("".join(piece.text for piece in taken), usages[-1] if usages else None)
+            return Piece.joined(taken)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -147,7 +167,7 @@ class Pumped:
             async with aclosing(stream):
                 async for piece in stream:
                     self._pieces.append(piece)
-                    self._bytes += len(piece.text)
+                    self._bytes += len(piece.text) + len(piece.reasoning)
                     self._ring()
                     while self._bytes >= AHEAD_BYTES:
                         await self._room.heard()

@@ -23,7 +23,7 @@ from app.agent.direct import Direct, Reading
 from app.agent.flow import Flow, Piece, Pumped, pieces
 from app.agent.http1 import Pool, proxied
 from app.agent.prefix import Prefix
-from app.agent.prompt import Message
+from app.agent.prompt import Prompt
 from app.agent.retry import CUT, failed, patiently, refusal, told
 from app.core.breaker import Breaker
 from app.core.errors import ModelUnavailable
@@ -76,10 +76,8 @@ class Model(Protocol):
     def abilities(self, name: str) -> Abilities:
         """What the model of that name can."""
 
-    def stream(
-        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
-    ) -> AsyncGenerator[Piece, None]:
-        """Answer `messages`, piece by piece; with a `prefix`, go on after it. Without a `temperature`, as it likes.
+    def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """Answer a prompt, piece by piece.
 
         Raises:
             ModelUnavailable, ModelTimeout, ContentRefused
@@ -160,17 +158,19 @@ class OpenAIModel:
             self._pool.close()
         await self._client.close()
 
-    async def ask(self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None) -> Flow:
-        """Answer `messages`; return when the first piece is there.
+    async def ask(self, name: str, prompt: Prompt) -> Flow:
+        """Answer a prompt; return when the first piece is there.
 
         Raises:
             ModelUnavailable, ModelTimeout, ContentRefused
         """
-        said = Prefix(prefix, self._abilities.prefix)
-        body: dict[str, Any] = {"model": name, "messages": said.messages(messages), "stream": True}
+        said = Prefix(prompt.prefix, self._abilities.prefix)
+        body: dict[str, Any] = {"model": name, "messages": said.messages(prompt.messages), "stream": True}
         body |= {"stream_options": {"include_usage": True}} | said.options()
-        if temperature is not None:
-            body["temperature"] = temperature
+        if prompt.temperature is not None:
+            body["temperature"] = prompt.temperature
+        if prompt.tools:
+            body["tools"] = [{"type": "function", "function": schema} for schema in prompt.tools]
         if self._abilities.answer_tokens:
             body["max_tokens"] = self._abilities.answer_tokens
 
@@ -190,11 +190,9 @@ class OpenAIModel:
         except CUT as error:
             raise told(error) from error
 
-    async def stream(
-        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
-    ) -> AsyncGenerator[Piece, None]:
-        """Answer `messages`; see `Model.stream`."""
-        async with aclosing(pieces(await self.ask(name, messages, prefix, temperature))) as answer:
+    async def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """Answer a prompt; see `Model.stream`."""
+        async with aclosing(pieces(await self.ask(name, prompt))) as answer:
             async for piece in answer:
                 yield piece
 

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import httpx2
 from app.agent import localserver
 from app.agent.flow import Piece
 from app.agent.llm import Abilities, OpenAIModel
-from app.agent.prompt import Message
+from app.agent.prompt import Message, Prompt
 from app.core.coalesce import head_of
 from app.core.errors import ContentRefused
 from app.state.child import Child
@@ -86,13 +87,11 @@ class Small:
         """What it can; see `llm.Model`."""
         return self._model.abilities(name)
 
-    async def stream(
-        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
-    ) -> AsyncGenerator[Piece, None]:
-        """Answer `messages`; see `llm.Model`."""
+    async def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """Answer a prompt; see `llm.Model`."""
         begun = False
         try:
-            async with aclosing(self._model.stream(name, messages, prefix, temperature)) as pieces:
+            async with aclosing(self._model.stream(name, prompt)) as pieces:
                 async for piece in pieces:
                     begun = True
                     yield piece
@@ -100,7 +99,8 @@ class Small:
         except ContentRefused:
             if begun:
                 raise
-        async with aclosing(self._model.stream(name, _surely_fitting(messages), prefix, temperature)) as pieces:
+        less = replace(prompt, messages=_surely_fitting(prompt.messages))
+        async with aclosing(self._model.stream(name, less)) as pieces:
             async for piece in pieces:
                 yield piece
 

@@ -22,7 +22,7 @@ import msgspec
 
 from app.agent.flow import Flow, Piece
 from app.agent.llm import Abilities, Limits, OpenAIModel
-from app.agent.prompt import Message
+from app.agent.prompt import Prompt
 from app.core.breaker import Breaker
 from app.core.model import Dialect, Takeover
 
@@ -87,15 +87,13 @@ class Models:
         """What the model of that name can; see `llm.Model`."""
         return self._models[name].abilities(name)
 
-    def stream(
-        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
-    ) -> AsyncGenerator[Piece, None]:
+    def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Ask the model of that name; see `llm.Model`."""
-        return self._models[name].stream(name, messages, prefix, temperature)
+        return self._models[name].stream(name, prompt)
 
-    async def ask(self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None) -> Flow:
+    async def ask(self, name: str, prompt: Prompt) -> Flow:
         """Ask the model of that name; see `flow.Asks`."""
-        return await self._models[name].ask(name, messages, prefix, temperature)
+        return await self._models[name].ask(name, prompt)
 
     async def close(self) -> None:
         """Close the connections to all upstreams."""

@@ -27,7 +27,7 @@ class Prefix:
         self._known = text if self._shown and dialect == "prefix" else self._tail
         self._heard = ""
 
-    def messages(self, messages: list[Message]) -> list[dict[str, Any]]:
+    def messages(self, messages: list[Message]) -> list[Message]:
         """The messages of the request."""
         if not self._shown:
             return [dict(message) for message in messages]

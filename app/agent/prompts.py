@@ -1,13 +1,10 @@
-"""What a model is asked, as a whole: the messages, the temperature, and a fingerprint that an answer records."""
+"""What a model is asked, as a whole, from all that is known."""
 
-import hashlib
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from app.agent.llm import Model
-from app.agent.prompt import Message, messages
+from app.agent.prompt import Prompt, messages
 from app.agent.request import AgentRequest, RequestContextBuilder
 from app.state.outcomes import Carry
 
@@ -18,19 +15,6 @@ class Defaults:
 
     window: int = 10
     temperature: float = 0.1
-
-
-class Prompt(NamedTuple):
-    """What is asked."""
-
-    messages: list[Message]
-    temperature: float
-
-    @property
-    def fingerprint(self) -> str:
-        """The same for the same prompt: 16 hex digits."""
-        data = msgspec.json.encode((self.messages, self.temperature))
-        return hashlib.sha256(data).hexdigest()[:16]
 
 
 class Prompts:

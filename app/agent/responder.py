@@ -7,7 +7,7 @@ from typing import Final
 
 from app.agent.flow import Piece
 from app.agent.llm import Abilities
-from app.agent.prompt import Message
+from app.agent.prompt import Prompt
 from app.core.breaker import Breaker
 
 NAME: Final = "demonstration"
@@ -24,11 +24,9 @@ class Responder:
         """What it can; see `llm.Model`."""
         return Abilities()
 
-    async def stream(
-        self, name: str, messages: list[Message], prefix: str = "", temperature: float | None = None
-    ) -> AsyncGenerator[Piece, None]:
-        """Answer `messages`; see `llm.Model`."""
-        asked = messages[-1]["content"]
+    async def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """Answer a prompt; see `llm.Model`."""
+        asked = str(prompt.messages[-1]["content"])
         text = (
             "This is a demonstration: no language model is connected, so nobody has understood what you wrote. "
             f"You wrote {len(asked.split())} words, beginning with: {asked[:200]}\n\n"

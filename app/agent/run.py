@@ -12,7 +12,7 @@ that stands, or begins anew; readers see so when its first text is there, and ke
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +21,8 @@ from app.agent.beat import Beat
 from app.agent.bell import Bell
 from app.agent.flow import Flow, Piece, asked, tokens_of
 from app.agent.llm import Model
-from app.agent.prompts import Prompt, Prompts
+from app.agent.prompt import Prompt
+from app.agent.prompts import Prompts
 from app.agent.titles import Exchange
 from app.agent.writing import FencedOut, Writing
 from app.core import entries
@@ -140,7 +141,7 @@ class Run:
     async def _ask(self) -> Flow:
         prefix = self._answer.text if (self._again or self.carry.how) == "continue" else ""
         self._prompt = prompt = self._prompt or await self._prompts.of_run(self.carry)
-        return await asked(self._model, self.carry.request.model, prompt.messages, prefix, prompt.temperature)
+        return await asked(self._model, self.carry.request.model, replace(prompt, prefix=prefix))
 
     def _asked(self, asking: asyncio.Task[Flow]) -> None:
         self._bell.ring()

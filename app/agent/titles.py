@@ -12,7 +12,7 @@ from typing import Final
 
 from app.agent.flow import tokens_of
 from app.agent.llm import Model
-from app.agent.prompt import Message
+from app.agent.prompt import Message, Prompt
 from app.core.errors import ChatError
 from app.core.model import TITLE_LENGTH, Session, title_of
 from app.state.sessions import Sessions
@@ -57,7 +57,7 @@ class Titles:
         ]
         text, usage = "", None
         try:
-            async with aclosing(self._model.stream(exchange.model, messages, temperature=0.0)) as pieces:
+            async with aclosing(self._model.stream(exchange.model, Prompt(messages, 0.0))) as pieces:
                 async for piece in pieces:
                     text += piece.text
                     usage = piece.usage or usage

@@ -198,7 +198,7 @@ async def test_an_answer_goes_on_after_its_text(redis_url: str, model: Script) -
         assert [entry["how"] for entry in entries if entry["kind"] == "run"] == ["new", "continue", "continue"]
         assert [entry["attempt"] for entry in entries if entry["kind"] == "run"] == [1, 2, 2]
         text = "".join(entry["text"] for entry in entries if entry["kind"] == "delta")
-        assert model.prefixes == ["", "One ", text.removesuffix("three.")]
+        assert [prompt.prefix for prompt in model.prompts] == ["", "One ", text.removesuffix("three.")]
         assert (entries[-1]["state"], entries[-1]["sha256"]) == ("done", hashlib.sha256(text.encode()).hexdigest())
         assert dict(b.node.rescue.claimed) == {"continue": 1}
 

@@ -1,0 +1,229 @@
+"""The tools that are here: what of them a model is told, and calling them within bounds.
+
+Rules: the model's arguments are checked against the tool's schema before anything is called, and what is wrong with
+them the model is told. A call has its time, and what it returns its size; so many calls at once, and the others wait.
+What a tool returns is data: its control characters are gone, and nothing in it adds a tool or changes who asks.
+"""
+
+import asyncio
+import importlib
+import inspect
+import logging
+import math
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Protocol
+
+import jsonschema
+import msgspec
+import referencing
+
+from app.agent.request import AgentRequest
+from app.agent.tools.tool import Parameters, StatelessTool, ToolError
+from app.core.coalesce import CONTROL, SURROGATE, head_of
+
+NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+AT_ONCE: Final = 16
+RESULT_BYTES: Final = 16 * 1024
+ARGUMENT_BYTES: Final = 16 * 1024
+SEEN: Final = 200  # characters of what was wrong
+DEEP: Final = 32
+BITS: Final = 53  # of a whole number that a browser can have
+
+log = logging.getLogger(__name__)
+
+
+class WrongTools(Exception):
+    """Tools cannot be had as they were named; the message says which, and why."""
+
+
+class Source(Protocol):
+    """Where tools come from, that may come and go."""
+
+    @property
+    def tools(self) -> Sequence[StatelessTool]:
+        """Those that are there now."""
+
+
+class Toolbox:
+    """A node's tools, by name."""
+
+    def __init__(self, tools: Iterable[StatelessTool] = (), sources: Sequence[Source] = ()) -> None:
+        self._own: dict[str, StatelessTool] = {}
+        self._further: dict[str, StatelessTool] = {}
+        self._sources = sources
+        self._free = asyncio.Semaphore(AT_ONCE)
+        for one in tools:
+            name = _checked(one)["name"]
+            if name in self._own:
+                raise WrongTools(f"two tools are named {name!r}")
+            self._own[name] = one
+
+    def further(self, tools: Iterable[StatelessTool]) -> tuple[str, ...]:
+        """Have tools for those requests alone that name them; return their names.
+
+        Raises:
+            WrongTools: one is not right, or another tool has its name.
+        """
+        names = []
+        for one in tools:
+            name = _checked(one)["name"]
+            if self._further.get(name, one) is not one or name in self._own:
+                raise WrongTools(f"two tools are named {name!r}")
+            self._further[name] = one
+            names.append(name)
+        return tuple(names)
+
+    def schemas(self, further: Sequence[str] = ()) -> tuple[dict[str, Any], ...]:
+        """What a model is told of the tools that it may call."""
+        return tuple(one.get_tool_schema() for one in self._known(further).values())
+
+    def get(self, name: str, further: Sequence[str] = ()) -> StatelessTool | None:
+        """The tool of a name, if such a request may call it."""
+        return self._known(further).get(name)
+
+    def arguments(self, tool: StatelessTool, text: str) -> Parameters:
+        """Read the arguments that a model gives, as JSON.
+
+        Raises:
+            ToolError: they are not what the tool takes.
+        """
+        if len(text.encode()) > ARGUMENT_BYTES:
+            raise ToolError(f"wrong arguments: at most {ARGUMENT_BYTES} bytes are taken")
+        try:
+            given = msgspec.json.decode(text or "{}")
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise ToolError(f"wrong arguments: not JSON: {error}") from error
+        return self.checked(tool, given)
+
+    def checked(self, tool: StatelessTool, given: Any) -> Parameters:
+        """Hold arguments to the tool's schema.
+
+        Raises:
+            ToolError: they are not what the tool takes.
+        """
+        if not isinstance(given, dict):
+            raise ToolError(f"wrong arguments: expected an object, got {str(given)[:SEEN]}")
+        wrong = jsonschema.exceptions.best_match(_validator(tool.get_tool_schema()).iter_errors(given))
+        if wrong is not None:
+            raise ToolError(f"wrong arguments: {wrong.json_path}: {wrong.message[:SEEN]}")
+        return clean(given)  # type: ignore[no-any-return]
+
+    async def call(self, tool: StatelessTool, request: AgentRequest, given: Parameters) -> Any:
+        """Call a tool with checked arguments; return a JSON value of at most `RESULT_BYTES`.
+
+        Raises:
+            ToolError: it failed; the message is fit for the model and for readers.
+        """
+        async with self._free:
+            try:
+                async with asyncio.timeout(tool.seconds):
+                    result = await tool.execute(request, given)
+                return bounded("" if result is None else clean(msgspec.to_builtins(result, str_keys=True)))
+            except ToolError as error:
+                raise ToolError(str(clean(str(error)))[:RESULT_BYTES]) from error
+            except TimeoutError as error:
+                raise ToolError(f"it took longer than {tool.seconds:g} s") from error
+            except Exception as error:
+                log.exception("tool %s failed", tool.get_tool_schema()["name"])
+                raise ToolError("it failed") from error
+
+    def _known(self, further: Sequence[str]) -> dict[str, StatelessTool]:
+        """Those that a request may call; who comes from elsewhere takes nobody's name."""
+        known = {name: self._further[name] for name in further if name in self._further} | self._own
+        for source in self._sources:
+            for one in source.tools:
+                known.setdefault(str(one.get_tool_schema()["name"]), one)
+        return known
+
+
+def loaded(modules: Iterable[str]) -> list[StatelessTool]:
+    """Load a person's own tools: in each module the objects that are one, and the classes that make one by themselves.
+
+    Raises:
+        WrongTools: there is no such module, it fails, or it has no tool.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    found: list[StatelessTool] = []
+    for name in modules:
+        try:
+            module = importlib.import_module(name)
+            own = _of(module)
+        except Exception as error:
+            raise WrongTools(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
+        if not own:
+            raise WrongTools(f"{name} has no tool; expected functions with @tool, or a StatelessTool")
+        found += own
+    return found
+
+
+def _of(module: ModuleType) -> list[StatelessTool]:
+    found = [one for one in vars(module).values() if isinstance(one, StatelessTool)]
+    instanced = {type(one) for one in found}
+    for one in vars(module).values():
+        is_own = inspect.isclass(one) and issubclass(one, StatelessTool) and one.__module__ == module.__name__
+        if is_own and not inspect.isabstract(one) and one not in instanced and _makes_itself(one):
+            found.append(one())
+    return found
+
+
+def _makes_itself(kind: type[StatelessTool]) -> bool:
+    """Whether a class needs nothing to make a tool."""
+    return all(
+        one.default is not one.empty or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        for one in inspect.signature(kind).parameters.values()
+    )
+
+
+def _checked(tool: StatelessTool) -> dict[str, Any]:
+    """A tool's schema, if it is one.
+
+    Raises:
+        WrongTools
+    """
+    schema = tool.get_tool_schema()
+    name = schema.get("name")
+    if not (isinstance(name, str) and NAME.match(name)):
+        raise WrongTools(f"a tool is named {name!r}; expected 1 to 64 of A-Z a-z 0-9 _ -")
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema.get("parameters", {}))
+    except jsonschema.SchemaError as error:
+        raise WrongTools(f"the parameters of tool {name!r} are no JSON Schema: {error.message[:SEEN]}") from error
+    return schema
+
+
+def _validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:
+    """A validator that asks nobody for a schema that another refers to."""
+    return jsonschema.Draft202012Validator(schema.get("parameters", {}), registry=referencing.Registry())
+
+
+def clean(value: Any, deep: int = DEEP) -> Any:
+    """A JSON value as every reader can have it: no control characters, no lone surrogates, nothing endless."""
+    match value:
+        case dict() | list() | tuple() if not deep:
+            return "…"
+        case str():
+            value = CONTROL.sub("\ufffd", value)
+            return value if value.isascii() or not SURROGATE.search(value) else SURROGATE.sub("\ufffd", value)
+        case dict():
+            return {clean(str(key)): clean(one, deep - 1) for key, one in value.items()}
+        case list() | tuple():
+            return [clean(one, deep - 1) for one in value]
+        case int() if value.bit_length() > BITS:
+            return str(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+    return value
+
+
+def bounded(value: Any) -> Any:
+    """A JSON value, or the beginning of its text where it is too large."""
+    data = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+    if len(data) <= RESULT_BYTES:
+        return value
+    return f"{head_of(data, RESULT_BYTES).decode()} … (cut: the first {RESULT_BYTES} of {len(data)} bytes)"
