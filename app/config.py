@@ -47,6 +47,14 @@ class Settings:
     openai_api_key: str | None = knob(None, "the upstream's key", secret=True)
     model_name: str | None = knob(None, "the model to ask (default: the upstream's first)")
     models: Path | None = knob(None, "a TOML file of [[model]] tables, instead of the three above")
+    model_tools: bool = knob(True, "whether the model is told of tools")
+    tools: tuple[str, ...] = knob((), "comma-separated modules with tools of your own")
+    builtin_tools: tuple[str, ...] = knob(
+        ("time", "calculator", "search_chats"), "comma-separated: time, calculator, search_chats, fetch; or none"
+    )
+    mcp: Path | None = knob(None, "a TOML file of [[server]] tables: Model Context Protocol servers with tools")
+    tool_steps: int = knob(10, "how often the model may speak in one answer: between, its calls are made")
+    hold_days: float = knob(3.0, "how long an answer waits for a person who is to allow a call, or has paused it")
     titles: bool = knob(True, "whether the model gives a session its title after the first answer")
     model_takeover: Takeover = knob("restart", "how an answer goes on at another node: restart, continue or fail")
     model_prefix: Dialect = knob("trailing", "how to continue: trailing, continue_final_message or prefix")
@@ -190,7 +198,7 @@ def _check(settings: Settings) -> None:
         raise SettingError(f"NODE is {settings.node!r}; expected 1 to 64 of A-Z a-z 0-9 _ . -")
     for name in ("run_seconds", "connect_seconds", "first_token_seconds", "next_token_seconds", "lease_seconds",
                  "history_turns", "history_days", "context_days", "metadata_hours", "window_turns",
-                 "sign_in_days"):  # fmt: skip
+                 "sign_in_days", "hold_days", "tool_steps"):  # fmt: skip
         if not getattr(settings, name) > 0:
             raise SettingError(f"{name.upper()} is {getattr(settings, name)}; expected more than 0")
     for name in ("jwt_leeway", "model_temperature", "max_sockets", "max_sockets_per_user", "max_runs_per_user",

@@ -6,43 +6,34 @@ Two of these in one process on one Redis are a cluster of two.
 import asyncio
 import logging
 import secrets
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from app.agent.beat import Beat
 from app.agent.llm import Model
 from app.agent.prompts import Defaults, Prompts
 from app.agent.request import RequestContextBuilder
 from app.agent.rescue import Rescue
-from app.agent.run import Pace
+from app.agent.run import Means, Pace
 from app.agent.runner import Over, Runner
 from app.agent.titles import Exchange, Titles
+from app.agent.tools.builtin import builtins
+from app.agent.tools.tool import StatelessTool, ToolError
+from app.agent.tools.toolbox import Source, Toolbox
 from app.aside import GIVE_UP_SECONDS, Aside
 from app.config import Settings
 from app.core.context import Context
+from app.core.entries import Answer
 from app.core.errors import BadFrame, StateUnavailable
 from app.core.model import Cursor, Session, User
 from app.core.protocol import HEARTBEAT_MS
 from app.core.questions import Again, Question, kind_of_question
 from app.live.hub import Hub
-from app.state.audit import Audit
 from app.state.bounds import Bounds
-from app.state.bus import Bus
-from app.state.cache import CachedStateStorage
-from app.state.connect import Pipe, connector, database
-from app.state.contexts import Contexts
-from app.state.credentials import Credentials
-from app.state.erase import Eraser
-from app.state.keys import BELL, node_channel
+from app.state.keys import BELL
 from app.state.outcomes import Said
-from app.state.pulse import Pulse
-from app.state.rates import Rates
-from app.state.runs import Runs
-from app.state.script import Scripts
-from app.state.sessions import Sessions
-from app.state.storage import RedisStateStorage
-from app.state.users import Users
+from app.state.state import Ears, State
 
 START_SECONDS: Final = 5.0
 
@@ -52,7 +43,10 @@ log = logging.getLogger(__name__)
 class Node:
     """One node: what it holds is lost without harm at any moment."""
 
-    def __init__(self, settings: Settings, model: Model, tasks: asyncio.TaskGroup, *, trial: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, model: Model, tasks: asyncio.TaskGroup, *, trial: bool = False,
+        tools: Sequence[StatelessTool] = (), sources: Sequence[Source] = (),
+    ) -> None:  # fmt: skip
         self.settings = settings
         self.model = model
         self.trial = trial  # the model is for trying out only, and people are told how to connect a real one
@@ -60,46 +54,34 @@ class Node:
         self.differing = 0  # texts that readers reported to differ from the log: must stay 0
         self.draining = self._drained = False
         self._patience: asyncio.Timeout | None = None
-        connect, number = connector(settings.redis_url), database(settings.redis_url)
-        self.pipe = Pipe(connect)
-        scripts = Scripts(self.pipe, number)
-        session_s = settings.history_days * 86_400
         bounds = Bounds(
-            lease_s=settings.lease_seconds, run_s=settings.run_seconds, session_s=session_s,
+            lease_s=settings.lease_seconds, run_s=settings.run_seconds, session_s=settings.history_days * 86_400,
             turns=settings.history_turns, window=settings.window_turns,
         )  # fmt: skip
-        self.damaged: Counter[str] = Counter()  # values that could not be read, and were left out, by kind
-        known: dict[str, Any] = {"incarnation": self.incarnation, "name": settings.node, "bounds": bounds}
-        self.sessions = Sessions(scripts, damaged=self.damaged, **known)
-        self.runs = Runs(scripts, damaged=self.damaged, **known)
-        self.users = Users(scripts, session_s=session_s)
-        self.contexts = Contexts(
-            scripts,
-            context_s=settings.context_days * 86_400,
-            metadata_s=settings.metadata_hours * 3600,
-            damaged=self.damaged,
-        )
-        self.pulse = Pulse(scripts, self.incarnation)
-        self.rates = Rates(scripts, self.pulse, self.incarnation)
-        self.credentials = Credentials(scripts)
-        self._eraser = Eraser(scripts, self.credentials)
-        self.audit = Audit(scripts, self.incarnation, node=settings.node)
-        self.hub = Hub(self.sessions)
-        own = node_channel(self.incarnation)
-        self.bus = Bus(connect, own, database=number, heard=self._heard, missed=self._missed)
-        self.hub.hear(self.bus)
-        self.storage = CachedStateStorage(RedisStateStorage(self.sessions, self.contexts), self.bus)
-        self._own = own
-        self._tasks = tasks
+        self.state = state = State(
+            settings.redis_url, incarnation=self.incarnation, name=settings.node, bounds=bounds,
+            context_s=settings.context_days * 86_400, metadata_s=settings.metadata_hours * 3600,
+            ears=Ears(self._heard, self._missed),
+        )  # fmt: skip
+        self.hub = Hub(state.sessions)
+        self.hub.hear(state.bus)
         self.aside = Aside(tasks)
-        pace = Pace(lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000)
-        self.asks = RequestContextBuilder(self.storage)
+        self.asks = RequestContextBuilder(state.storage)
+        self.toolbox = Toolbox([*builtins(settings.builtin_tools, state.users, state.sessions), *tools], sources)
         defaults = Defaults(window=settings.window_turns, temperature=settings.model_temperature)
-        self.prompts = Prompts(self.asks, model, defaults)
-        self.runner = Runner(self.runs, model, self.prompts, tasks, node=settings.node, pace=pace, ended=self._ended)
-        self._titles = Titles(model, self.sessions)
+        self.prompts = Prompts(self.asks, model, self.toolbox, defaults)
+        pace = Pace(
+            lease_s=settings.lease_seconds, flush_s=settings.flush_ms / 1000, hold_s=settings.hold_days * 86_400,
+            steps=settings.tool_steps,
+        )  # fmt: skip
+        means = Means(
+            state.runs, model, self.prompts, self.toolbox, settings.node, pace, Beat(pace.flush_s),
+            lambda: state.pulse.now,
+        )  # fmt: skip
+        self.runner = Runner(means, tasks, ended=self._ended)
+        self._titles = Titles(model, state.sessions)
         self.rescue = Rescue(
-            self.runs, self.runner, can={name: model.abilities(name).takeover for name in model.names},
+            state.runs, self.runner, can={name: model.abilities(name).takeover for name in model.names},
             lease_s=settings.lease_seconds, paused=lambda: self.draining,
         )  # fmt: skip
 
@@ -111,14 +93,14 @@ class Node:
         """
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self.bus.subscribe(self._own)
-                await self.bus.subscribe(BELL)
+                await self.state.bus.subscribe(self.state.own)
+                await self.state.bus.subscribe(BELL)
         except TimeoutError as error:
             raise StateUnavailable(f"no Redis answers at REDIS_URL within {START_SECONDS:.0f} s") from error
-        await self.pulse.beat(whole=True)
+        await self.state.pulse.beat(whole=True)
 
-    async def say(self, session: Session, asked: Question) -> Said:
-        """Accept a question; its answer is produced here.
+    async def say(self, session: Session, asked: Question, tools: Sequence[str] = ()) -> Said:
+        """Accept a question; its answer is produced here. It may have called these `tools`, beside those of the node.
 
         Raises:
             BadFrame: no such model.
@@ -130,15 +112,45 @@ class Node:
             raise BadFrame(
                 f"{kind_of_question(asked)}: model: {model!r}; expected one of {', '.join(self.model.names)}"
             )
-        said = await self.sessions.say(
-            session, asked, run="r-" + secrets.token_hex(12), model=model, models=self.model.names
+        said = await self.state.sessions.say(
+            session, asked, run="r-" + secrets.token_hex(12), model=model, models=self.model.names, tools=tools
         )
         self.runner.carry(said.carry)
         if not said.duplicate:
             self._tell(session, "here")
             if not isinstance(asked, Again):
-                self.aside.do(self.contexts.spoke(session.user, said.run))
+                self.aside.do(self.state.contexts.spoke(session.user, said.run))
         return said
+
+    async def stop(self, session: Session, run: str) -> Cursor:
+        """Ask a run to end, and return the log's head; raises as `Sessions.stop` does."""
+        at = await self.state.sessions.stop(session, run)
+        self._tell(session, "changed")
+        return at
+
+    async def answer(self, session: Session, answer: Answer) -> Answer:
+        """Settle a call that waits for a person; return the decision that stands, which is the first.
+
+        Raises:
+            BadFrame: other arguments are given, and the tool does not take them.
+            NotFound, RunOver, StateUnavailable
+        """
+        if answer.decision == "edit":
+            await self._check(session, answer)
+        stands = await self.state.holds.answer(session, answer)
+        self.aside.do(self.state.audit.record(stands.decision, session.user, session=session.id))
+        return stands
+
+    async def _check(self, session: Session, answer: Answer) -> None:
+        """Hold the arguments that a person gives to the tool's schema, if the tool is here."""
+        run = (await self.state.sessions.snapshot(session, turns=0)).run
+        asks = run["asks"] if run and run["id"] == answer.run else []
+        try:
+            for ask in asks:
+                if ask["call"] == answer.call and (tool := self.toolbox.find(ask["name"])) is not None:
+                    self.toolbox.checked(tool, answer.arguments)
+        except ToolError as error:
+            raise BadFrame(f"answer: {error}") from error
 
     def model_of(self, settings: dict[str, Any]) -> str:
         """The model that a session asks where none is named: its own, if it has one that is here."""
@@ -153,7 +165,7 @@ class Node:
         """
         if settings.get("model") not in (None, "", *self.model.names):
             raise BadFrame(f"set: model: {settings['model']!r}; expected one of {', '.join(self.model.names)}")
-        return await self.sessions.set(session, settings)
+        return await self.state.sessions.set(session, settings)
 
     async def context(self, user: User, given: dict[str, Any] | None, version: int | None) -> Context:
         """Read what is known of a user, once `given` is changed in it.
@@ -162,20 +174,20 @@ class Node:
             BadFrame, Conflict, TooLong
         """
         if not given:
-            return await self.contexts.of_user(user)
-        return await self.contexts.change_user(user, given, version)
+            return await self.state.contexts.of_user(user)
+        return await self.state.contexts.change_user(user, given, version)
 
     async def rename(self, session: Session, title: str) -> None:
         """Give a session a title, and tell its user's lists."""
-        await self.sessions.rename(session, title)
+        await self.state.sessions.rename(session, title)
         self._tell(session, "changed")
 
     async def delete(self, session: Session) -> None:
         """Remove a session for good, and take it out of its user's list."""
-        await self.sessions.delete(session)
-        await self.users.changed(session, "gone")
-        self.aside.do(self.rates.ended(session, self.pulse.now))
-        self.aside.do(self.audit.record("deleted", session.user, session=session.id))
+        await self.state.sessions.delete(session)
+        await self.state.users.changed(session, "gone")
+        self.aside.do(self.state.rates.ended(session, self.state.pulse.now))
+        self.aside.do(self.state.audit.record("deleted", session.user, session=session.id))
 
     async def erase(self, user: User) -> None:
         """Take away all that there is of a user, for good, and sign them out.
@@ -183,14 +195,14 @@ class Node:
         Raises:
             StateUnavailable: not all of it was; it may be tried again.
         """
-        for session in await self._eraser.sessions(user):
-            await self.sessions.delete(session)
-            await self.users.changed(session, "gone")
+        for session in await self.state.eraser.sessions(user):
+            await self.state.sessions.delete(session)
+            await self.state.users.changed(session, "gone")
         await self.aside.settle()
-        for token in await self._eraser.rest(user):
-            await self.pulse.end(token)
-        await self.audit.forget(user)
-        await self.audit.record("erased", None)
+        for token in await self.state.eraser.rest(user):
+            await self.state.pulse.end(token)
+        await self.state.audit.forget(user)
+        await self.state.audit.record("erased", None)
 
     async def compare(self) -> None:
         """Compare every room with its log, once a heartbeat, until cancelled."""
@@ -230,8 +242,8 @@ class Node:
         if channel == BELL:
             self.rescue.ring(data.decode())
             return
-        if channel != self._own:
-            if not self.storage.heard(channel):
+        if channel != self.state.own:
+            if not self.state.storage.heard(channel):
                 self.hub.heard(channel, data)
             return
         verb, _, run = data.decode().partition(" ")
@@ -240,42 +252,53 @@ class Node:
 
     def _missed(self) -> None:
         self.hub.missed()
-        self.storage.missed()
+        self.state.storage.missed()
 
     def _tell(self, session: Session, how: str) -> None:
         """Tell the user's lists: they are hints, and the heads stay the truth."""
-        self.aside.do(self.users.changed(session, how))
+        self.aside.do(self.state.users.changed(session, how))
 
     def _ended(self, over: Over) -> None:
         self._tell(over.session, "changed")
         if not over.at:
             return
-        self.aside.do(self.rates.spend(over.session.user, over.tokens))
+        self.aside.do(self.state.rates.spend(over.session.user, over.tokens))
         if not over.goes_on:
-            self.aside.do(self.rates.ended(over.session, over.at))
+            self.aside.do(self.state.rates.ended(over.session, over.at))
         if over.exchange is not None and not self.draining:
             self.aside.do(self._entitle(over.session, over.exchange))
 
     async def _entitle(self, session: Session, exchange: Exchange) -> None:
         """Give a session its title, and tell its user's lists."""
         tokens = await self._titles.make(session, exchange)
-        await self.rates.spend(session.user, tokens)
-        await self.users.changed(session, "changed")
+        await self.state.rates.spend(session.user, tokens)
+        await self.state.users.changed(session, "changed")
 
 
 @asynccontextmanager
-async def running(settings: Settings, model: Model, *, trial: bool = False) -> AsyncIterator[Node]:
-    """Run a node: connected on entry, drained on exit.
+async def running(
+    settings: Settings, model: Model, *, trial: bool = False, tools: Sequence[StatelessTool] = (),
+    sources: Sequence[Source] = (),
+) -> AsyncIterator[Node]:  # fmt: skip
+    """Run a node: connected on entry, drained on exit. It has these `tools`, and those of `sources`.
 
     Raises:
         StateUnavailable: Redis cannot be reached.
+        WrongTools: two tools have one name, or one is not right.
     """
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
-        node = Node(settings, model, group, trial=trial)
+        node = Node(settings, model, group, trial=trial, tools=tools, sources=sources)
         loops = [
             group.create_task(loop())
-            for loop in (node.pipe.run, node.bus.run, node.compare, node.rescue.run, node.pulse.run)
+            for loop in (
+                *(source.run for source in sources),
+                node.state.pipe.run,
+                node.state.bus.run,
+                node.compare,
+                node.rescue.run,
+                node.state.pulse.run,
+            )
         ]
         try:
             await node.reach()

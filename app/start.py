@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import webbrowser
@@ -12,6 +13,8 @@ from typing import Final
 
 from app.agent.llm import Abilities, Limits
 from app.agent.models import WrongModels
+from app.agent.tools.mcp import Servers
+from app.agent.tools.toolbox import WrongTools, loaded
 from app.agent.upstreams import Upstream, chosen
 from app.config import SettingError, Settings
 from app.core.errors import ModelUnavailable
@@ -40,7 +43,13 @@ async def start(settings: Settings, *, listener: int | None = None, open_browser
         async with AsyncExitStack() as stack:
             url, fit, upstream = await stack.enter_async_context(parts(settings))
             told = replace(settings, redis_url=url)
-            node = await stack.enter_async_context(running(told, upstream.model, trial=upstream.trial))
+            try:
+                sources = [Servers.of(settings.mcp, os.environ)] if settings.mcp else []
+                node = await stack.enter_async_context(
+                    running(told, upstream.model, trial=upstream.trial, tools=loaded(settings.tools), sources=sources)
+                )
+            except WrongTools as error:
+                raise SettingError(_line(str(error))) from error
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             address = f"http://{host}:{opened.getsockname()[1]}"
             where = "" if settings.redis_url else f", embedded in {settings.data_dir}"

@@ -5,12 +5,14 @@ node or reader goes on from there; and a message that comes again, under the sam
 """
 
 import secrets
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from app.agent.tools.tool import StatelessTool
 from app.core.commands import command_of
-from app.core.entries import Batch, End, Gone, decode
+from app.core.entries import Batch, End, Gone, Hold, decode
 from app.core.errors import BY_CODE, Internal, ModelTimeout, ModelUnavailable, NotFound
 from app.core.model import Cursor, Session, Turn, User
 from app.core.questions import Say
@@ -38,13 +40,22 @@ class Failed(ModelUnavailable):
         self.retry = "later" if late else BY_CODE.get(self.code, Internal).retry
 
 
+class OnHold(Exception):
+    """A run waits for a person; `run` is its id. Its answer can be asked for again."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"run {run} waits for a person")
+        self.run = run
+
+
 class StatelessAgent:
     """Answers messages at one node, as one of its models (None: the default, or the session's own)."""
 
     def __init__(self, model_name: str | None, node: Node) -> None:
-        self.state_storage = node.storage
+        self.state_storage = node.state.storage
         self._model = model_name
         self._node = node
+        self._tools: tuple[str, ...] = ()
 
     async def process_message(
         self,
@@ -64,6 +75,7 @@ class StatelessAgent:
             IdReused, QueueFull: it may not be.
             Failed: the run failed.
             LetGo: it was answered, and the history does not have it any more.
+            OnHold: it waits for a person who is to allow a call, or has paused it.
             StateUnavailable
         """
         user = user_id if isinstance(user_id, User) else User.of(ISSUER, user_id)
@@ -72,8 +84,18 @@ class StatelessAgent:
         say = command_of({"type": "say"} | said | {name: value for name, value in more.items() if value})
         assert isinstance(say, Say)
         session = Session(user, session_id)
-        run = (await self._node.say(session, say)).run
+        run = (await self._node.say(session, say, self._tools)).run
         return answer(session, run, await answered(self._node, session, run))
+
+
+class StatelessToolAgent(StatelessAgent):
+    """One that may have tools of its own called, beside the node's. Another node goes on with them if it has them."""
+
+    def __init__(self, model_name: str | None, node: Node, tools: Sequence[StatelessTool]) -> None:
+        """Raises WrongTools where a tool is not right, or another one at this node has its name."""
+        super().__init__(model_name, node)
+        self.tools = {str(tool.get_tool_schema()["name"]): tool for tool in tools}
+        self._tools = node.toolbox.further(tools)
 
 
 def message_name() -> str:
@@ -82,16 +104,22 @@ def message_name() -> str:
 
 
 async def answered(node: Node, session: Session, run: str) -> Turn | None:
-    """Wait for a run's end, and return its turn as the history has it; None if the history has let it go."""
-    state = await node.sessions.snapshot(session, turns=100)
+    """Wait for a run's end, and return its turn as the history has it; None if the history has let it go.
+
+    Raises:
+        OnHold: it waits for a person.
+    """
+    state = await node.state.sessions.snapshot(session, turns=100)
+    if state.run and state.run["id"] == run and state.run["state"] == "held":
+        raise OnHold(run)
     waiting = {one["run"] for one in state.queued} | {state.run["id"] if state.run else ""}
     if run in waiting:
         async with tail(node.hub, session, state.at) as pulls, aclosing(pulls):
             async for pulled in pulls:
-                if isinstance(pulled, Restart) or _ends(run, pulled):
+                if isinstance(pulled, Restart) or _rests(run, pulled):
                     return await answered(node, session, run)
     turn = next((turn for turn in reversed(state.turns) if turn.id == run), None)
-    if turn is None and await node.sessions.stopped_in_queue(session, run):
+    if turn is None and await node.state.sessions.stopped_in_queue(session, run):
         return Turn(run, "assistant", "", run, at=str(state.at), state="stopped")
     return turn
 
@@ -112,15 +140,16 @@ def answer(session: Session, run: str, turn: Turn | None) -> dict[str, Any]:
         "model": turn.model,
         "tokens_used": turn.usage or {},
         "processing_time": (turn.timing or {}).get("total_ms", 0) / 1000,
-        "tools_used": [],
+        "tools_used": list(dict.fromkeys(call["name"] for call in turn.calls)),
         "run": run,
     } | ({"state": turn.state} if turn.state else {})
     at = datetime.fromtimestamp(Cursor.parse(turn.at).ms / 1000, UTC)
     return {"response": turn.text, "session_id": session.id, "metadata": metadata, "timestamp": at.isoformat()}
 
 
-def _ends(run: str, batch: Batch) -> bool:
-    """Say whether a batch ends `run`, or its session."""
+def _rests(run: str, batch: Batch) -> bool:
+    """Say whether a batch ends or holds `run`, or ends its session."""
     return any(
-        isinstance(entry, Gone) or (isinstance(entry, End) and entry.run == run) for entry in map(decode, batch.entries)
+        isinstance(entry, Gone) or (isinstance(entry, End | Hold) and entry.run == run)
+        for entry in map(decode, batch.entries)
     )

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -28,9 +28,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from app import config
-from app.agent.flow import Piece
+from app.agent.flow import Piece, ToolCall
 from app.agent.llm import Abilities, Model
 from app.agent.prompt import Message, Prompt
+from app.agent.tools import StatelessTool
 from app.core.breaker import Breaker
 from app.core.model import Takeover
 from app.edge.app import Site
@@ -90,12 +91,12 @@ def _answering(port: int) -> None:
 
 @dataclass
 class Script:
-    """A model that answers what tests queue: each answer a list of pieces, pauses (seconds), and errors.
+    """A model that answers what tests queue: each answer a list of texts, pieces, pauses (seconds), and errors.
 
     Without anything queued it repeats the question. `gate`, where given, is awaited before each piece.
     """
 
-    answers: list[list[str | float | Exception]] = field(default_factory=list)
+    answers: list[list[str | float | Exception | Piece]] = field(default_factory=list)
     asked: list[list[Message]] = field(default_factory=list)
     gate: Callable[[], Any] | None = None
     closed: int = 0
@@ -121,6 +122,8 @@ class Script:
                 match step:
                     case str():
                         yield Piece(text=step)
+                    case Piece():
+                        yield step
                     case float():
                         await asyncio.sleep(step)
                     case _:
@@ -149,16 +152,23 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
 
+def call(name: str, arguments: dict[str, Any] | str, id: str = "call-1") -> Piece:
+    """A piece in which a model wants a call made."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return Piece(calls=(ToolCall(id, name, text),))
+
+
 @asynccontextmanager
 async def serving(
-    redis_url: str, model: Model, name: str = "a", *, trial: Any = False, **settings: Any
-) -> AsyncIterator[Served]:
+    redis_url: str, model: Model, name: str = "a", *, trial: Any = False, tools: Sequence[StatelessTool] = (),
+    **settings: Any,
+) -> AsyncIterator[Served]:  # fmt: skip
     """Run one node on a free port of this machine; `trial`: it says that its model is for trying out only."""
     port = free_port()
     values = {"REDIS_URL": redis_url, "OPENAI_API_KEY": "none", "PORT": str(port), "NODE": name, "LIMITS": "off"}
     read = config.read(values | {"DRAIN_SECONDS": "0.01"} | {key.upper(): str(v) for key, v in settings.items()}, {})
     listener = listen(read)
-    async with running(read, model, trial=bool(trial)) as node:
+    async with running(read, model, trial=bool(trial), tools=tools) as node:
         site = Site(node)
         uvicorn_server: uvicorn.Server = server(site.app)
         task = asyncio.create_task(uvicorn_server.serve([listener]))

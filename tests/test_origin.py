@@ -77,7 +77,7 @@ async def test_process_message_stateless(redis_url: str, model: Script) -> None:
         assert kept[0] == vars(agent)
         history = await agent.state_storage.get_conversation_history(Session(User.of(ISSUER, "user123"), "session456"))
         assert [turn.role for turn in history] == ["user", "assistant"] * 2
-        assert served.node.storage.misses + served.node.storage.hits == 2
+        assert served.node.state.storage.misses + served.node.state.storage.hits == 2
 
 
 async def test_multiple_instances_consistency(redis_url: str, model: Script) -> None:
@@ -115,7 +115,7 @@ async def test_a_takeover_in_the_middle(redis_url: str, model: Script) -> None:
     async with two(redis_url, model, lease_seconds=1.0) as (a, b):
         one, other = StatelessAgent(None, a.node), StatelessAgent(None, b.node)
         asking = asyncio.create_task(one.process_message("ada", "s", "Well?", message_id="m"))
-        await until(lambda: a.node.runs.appends > 1)
+        await until(lambda: a.node.state.runs.appends > 1)
         a.node.runner.abandon()
         answer = await other.process_message("ada", "s", "Well?", message_id="m")
         assert answer["response"] == "All is well."
@@ -165,5 +165,5 @@ async def test_an_upstream_that_nobody_here_wrote(redis_url: str) -> None:
                 said = await StatelessAgent(None, served.node).process_message("ada", "s", f"Message {index}.")
                 assert said["response"]
                 assert said["metadata"]["model"] == "gpt-4o-mini"
-            history = await a.node.storage.get_conversation_history(Session(User.of(ISSUER, "ada"), "s"))
+            history = await a.node.state.storage.get_conversation_history(Session(User.of(ISSUER, "ada"), "s"))
             assert [turn.role for turn in history] == ["user", "assistant"] * 3

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "aside": {"core"},
     "config": {"core", "state"},
     "node": {"core", "state", "live", "agent", "aside", "config"},
-    "stateless": {"core", "live", "node"},
+    "stateless": {"core", "live", "agent", "node"},
     "processes": {"config", "edge"},
     "start": {"core", "state", "agent", "config", "node", "edge"},
     "members": {"core", "state", "config", "edge"},

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from app.agent.bell import Bell
 from app.agent.prompt import Prompt
+from app.core.errors import ModelUnavailable
 
 AHEAD_BYTES: Final = 256 * 1024
 
@@ -48,6 +49,18 @@ def tokens_of(usage: dict[str, Any] | None, size: int) -> int:
     """How many tokens an answer of so many bytes took: as the model says, else one for every four bytes."""
     told = (usage or {}).get("total_tokens")
     return told if isinstance(told, int) and told >= 0 else size // 4
+
+
+class PlaceLost(ModelUnavailable):
+    """The upstream does not have the answer any more that was to be taken up again."""
+
+
+@runtime_checkable
+class Cancels(Protocol):
+    """An answer that its upstream goes on with, also where nobody reads."""
+
+    async def cancel(self) -> None:
+        """Tell the upstream that nobody will."""
 
 
 class Flow(Protocol):

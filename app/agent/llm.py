@@ -47,7 +47,8 @@ class Abilities:
 
     `context_tokens` is how much it can be shown, its answer included, and `answer_tokens` what of that an answer may
     take; None where it is not known to be small. `takeover` is how its answers go on at another node, and `prefix` how
-    it is asked to continue one. `titles`: whether it makes titles.
+    it is asked to continue one. `titles`: whether it makes titles; `tools`: whether it calls any. `fallback`: who is
+    asked in its place, where it fails before its first token. Prices are those of a million tokens.
     """
 
     takeover: Takeover = "restart"
@@ -55,6 +56,19 @@ class Abilities:
     context_tokens: int | None = None
     answer_tokens: int | None = None
     titles: bool = False
+    tools: bool = True
+    fallback: tuple[str, ...] = ()
+    temperature: float | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+
+    def priced(self, usage: dict[str, Any]) -> dict[str, Any]:
+        """Usage with its `cost`, where prices are known."""
+        if self.input_price is None and self.output_price is None:
+            return usage
+        asked, said = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+        cost = (asked * (self.input_price or 0.0) + said * (self.output_price or 0.0)) / 1_000_000
+        return usage | {"cost": round(cost, 8)}
 
     @property
     def prompt_tokens(self) -> int | None:
@@ -74,7 +88,7 @@ class Model(Protocol):
         """The breakers of its upstreams, by their addresses."""
 
     def abilities(self, name: str) -> Abilities:
-        """What the model of that name can."""
+        """What the model of that name can; one that is not here can what is usual."""
 
     def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Answer a prompt, piece by piece.
@@ -171,6 +185,7 @@ class OpenAIModel:
             body["temperature"] = prompt.temperature
         if prompt.tools:
             body["tools"] = [{"type": "function", "function": schema} for schema in prompt.tools]
+            body |= {} if prompt.may_call else {"tool_choice": "none"}
         if self._abilities.answer_tokens:
             body["max_tokens"] = self._abilities.answer_tokens
 

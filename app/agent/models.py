@@ -85,7 +85,7 @@ class Models:
 
     def abilities(self, name: str) -> Abilities:
         """What the model of that name can; see `llm.Model`."""
-        return self._models[name].abilities(name)
+        return self._models[name].abilities(name) if name in self._models else Abilities()
 
     def stream(self, name: str, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """Ask the model of that name; see `llm.Model`."""

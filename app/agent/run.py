@@ -1,82 +1,91 @@
-"""One run in this node's hands: from the model, through the coalescer, into the log, to its end.
+"""One run in this node's hands, step by step to its end: the model speaks, its calls are made, and it speaks again.
 
-What the model says is kept where it comes in, up to 256 KiB, and taken at the beat: the first text at once, then all
-that came in `FLUSH_MS`. In between the run says that it lives. What Redis answers decides: a stop flag ends the run, a
-fence drops it. A hint from the bus only has it look sooner.
-
-A model that fails before its first token has been asked again by then (`agent/llm.py`), and ends the run. One that
-breaks off in mid-answer is asked once more: that is another attempt, and as its model can, it goes on after the text
-that stands, or begins anew; readers see so when its first text is there, and keep what they have until then.
+What Redis answers to each write decides: a stop flag ends the run, a fence drops it. A hint from the bus only has it
+look sooner. Where a person is to decide, or wants a pause, the run is held: all that there is of it is in Redis, and
+whoever claims it goes on.
 """
 
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from app.agent.answer import Answer, TooMuch
+from app.agent.answer import Answer
 from app.agent.beat import Beat
-from app.agent.bell import Bell
-from app.agent.flow import Flow, Piece, asked, tokens_of
+from app.agent.flow import tokens_of
 from app.agent.llm import Model
 from app.agent.prompt import Prompt
 from app.agent.prompts import Prompts
+from app.agent.request import AgentRequest
+from app.agent.speaking import Speaking
 from app.agent.titles import Exchange
+from app.agent.tools.toolbox import Toolbox
+from app.agent.watch import Watch
+from app.agent.working import Working
 from app.agent.writing import FencedOut, Writing
 from app.core import entries
-from app.core.coalesce import Coalescer
-from app.core.errors import ChatError, Internal, ModelTimeout, ModelUnavailable, Unavailable
+from app.core.errors import ChatError, Unavailable
 from app.core.model import Request, Turn
-from app.state.bounds import ATTEMPTS
-from app.state.outcomes import Carry
-from app.state.runs import Runs
+from app.state.outcomes import Carry, Decided, Held
+from app.state.runs import Closing, Runs
 
-ANSWERS: Final = ("new", "restart", "continue")
+ANSWERS: Final = ("new", "restart", "continue", "resume")
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: how long a lease is, and how long text is gathered."""
+    """Seconds: how long a lease is, how long text is gathered, how long a run waits for a person. And how many steps."""
 
     lease_s: float = 6.0
     flush_s: float = 0.04
+    hold_s: float = 259_200.0
+    steps: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every run of a node is carried with. `now` is Redis's clock, in ms."""
+
+    runs: Runs
+    model: Model
+    prompts: Prompts
+    toolbox: Toolbox
+    node: str
+    pace: Pace
+    beat: Beat
+    now: Callable[[], int]
 
 
 class Run:
     """A run that this node carries, for as long as it does. Owned by the runner."""
 
-    def __init__(
-        self, carry: Carry, runs: Runs, model: Model, prompts: Prompts, node: str, pace: Pace, beat: Beat
-    ) -> None:
-        self.state = ""  # of the end that it has written,
+    def __init__(self, carry: Carry, means: Means) -> None:
+        self.state = ""  # of the end that it has written, or `held`,
         self.ended_at = 0  # and its ms
         self.exchange: Exchange | None = None  # what the session's title is to be made of, if that is for this node
         self.over = asyncio.Event()
-        can = model.abilities(carry.request.model)
-        self.takeover, self._titles = can.takeover, can.titles
         self.carry = carry
-        self._model = model
-        self._prompts = prompts
-        self._prompt: Prompt | None = None  # what was asked
-        self._beat, self._group = beat, beat.join()
-        self._renew_s = pace.lease_s / 3
-        self._coalescer = Coalescer()
-        self._bell = Bell()  # there is something to write, or to ask
+        self._means = means
         self._began_at = time.monotonic()
-        self._first_at: float | None = None
-        self._deadline = self._began_at + carry.left_s
-        self._look = self._given_up = False
-        self._spoke = False  # the model has, in this attempt
-        self._again = ""  # how the next attempt begins, with its first text
-        self._failure: ChatError | None = None
-        self._usage: dict[str, Any] | None = None
+        deadline = self._began_at + carry.left_s
         self._answer = Answer(carry.writer.run)
-        anew = partial(_anew, carry.request, node, self._answer)
-        self._writing = Writing(carry, runs, lease_s=pace.lease_s, deadline=self._deadline, anew=anew)
+        anew = partial(_anew, carry.request, means.node, self._answer)
+        pace = means.pace
+        self._writing = Writing(carry, means.runs, lease_s=pace.lease_s, deadline=deadline, anew=anew)
+        self._watch = Watch(self._writing, deadline=deadline, renew_s=pace.lease_s / 3)
+        self._failure: ChatError | None = None
+        self._used: dict[str, Any] = {}  # by steps that are over
+        self._speaking = self._spoken(carry.request.model)
+
+    @property
+    def takeover(self) -> str:
+        """How it goes on at another node."""
+        return self._speaking.takeover
 
     @property
     def lease_age_s(self) -> float:
@@ -85,192 +94,165 @@ class Run:
 
     @property
     def tokens(self) -> int:
-        """What it has used."""
-        return tokens_of(self._usage, self._answer.length)
+        """What it has used here."""
+        return tokens_of(_sum(self._used, self._speaking.usage), self._answer.length)
 
     def look(self) -> None:
-        """Ask Redis now whether the run is to stop."""
-        self._look = True
-        self._bell.ring()
+        """Ask Redis now what is wanted of the run."""
+        self._watch.look()
 
     def give_up(self) -> None:
         """Write what is there, and leave the rest of the run to another node."""
-        self._given_up = True
-        self._bell.ring()
+        self._watch.give_up()
 
     async def see_through(self) -> Carry | None:
         """Answer, and end the run; return the next one of the session, which has begun with that."""
-        self._answer.stands(self.carry.partial)
+        self._answer.stands(self.carry.log)
         try:
-            if self.carry.how not in ANSWERS:
-                return await self._close()
-            while not await self._try():
-                if self._given_up:
-                    await self._writing.release()
-                    return None
-                await self._prepare()
-            return await self._end()
+            return await (self._go_on() if self.carry.how in ANSWERS else self._close())
         except FencedOut:
             log.info("run %s: fenced out", self.carry.writer.run)
             return None
 
     async def _close(self) -> Carry | None:
-        """End a run that was claimed only for that, with the text that stands in the log."""
+        """End a run that was claimed only for that, with what stands in the log."""
         if self.carry.how == "stopped":
-            self._writing.stop = True
+            self._writing.wanted = "stop"
         else:
             self._failure = Unavailable("it was tried as often as it may be", code=self.carry.how)
-        return await self._end()
+        return await self._end([])
 
-    async def _try(self) -> bool:
-        """Have the model answer, once; say whether that, or what befell it, ends the run here."""
-        asking = asyncio.create_task(self._ask())
-        asking.add_done_callback(self._asked)
-        try:
-            all_said = await self._write(asking)
-        finally:  # the upstream is told before the last write
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
-            if not (asking.cancelled() or asking.exception()):
-                await asking.result().close()
-        if all_said or self._writing.stop:
-            return True
-        await self._flush(self._coalescer.finish())
-        return self._failure is not None and not self._broke_off()
+    async def _go_on(self) -> Carry | None:
+        """Take step after step."""
+        how, place = self.carry.how, self.carry.place
+        request = await self._means.prompts.request(self.carry)
+        further = self.carry.request.tools
+        work = Working(
+            self._answer, self._writing, self._watch, self._means.toolbox, request, further, self._usage
+        )  # fmt: skip
+        while True:
+            if not self._answer.open:
+                prompt = self._prompt(request)
+                all_said = await self._speaking.through(prompt, how, place)
+                how = place = ""
+                rest = await self._speaking.rest() if all_said or self._writing.stop else []
+                self._failure = self._speaking.failure
+                if all_said and self._speaking.calls and self._may_call and not self._failure:
+                    await work.take(self._speaking.calls, rest, self._until)
+                    self._step()
+                elif all_said or self._failure or self._writing.stop:
+                    return await self._end(rest)
+            if not self._writing.stop:
+                await work.through()
+                self._failure = work.failure
+            if self._failure or self._writing.stop:
+                return await self._end([])
+            if self._watch.given_up:
+                await self._writing.release()
+                return None
+            if await self._waits():
+                return None
 
-    async def _ask(self) -> Flow:
-        prefix = self._answer.text if (self._again or self.carry.how) == "continue" else ""
-        self._prompt = prompt = self._prompt or await self._prompts.of_run(self.carry)
-        return await asked(self._model, self.carry.request.model, replace(prompt, prefix=prefix))
+    def _prompt(self, request: AgentRequest) -> Callable[[str], Prompt]:
+        """What a model is asked now."""
+        return partial(
+            self._means.prompts.of, request, steps=self._answer.steps, further=self.carry.request.tools,
+            may_call=self._may_call,
+        )  # fmt: skip
 
-    def _asked(self, asking: asyncio.Task[Flow]) -> None:
-        self._bell.ring()
+    @property
+    def _may_call(self) -> bool:
+        """Whether the model may call tools still: not in the last of its steps."""
+        return len(self._answer.steps) < self._means.pace.steps
 
-    async def _write(self, asking: asyncio.Task[Flow]) -> bool:
-        """Write what the model says; say whether it has said all. Else the run is to stop, or has failed."""
-        writing = self._writing
-        while not (writing.stop or self._failure or self._given_up):
-            piece = self._take(asking) if asking.done() else None
-            if piece is not None:
-                self._usage = piece.usage or self._usage
-                self._coalescer.add(piece.text)
-                await self._flush(self._coalescer.take())
-            elif asking.done() and not self._failure and asking.result().over:
+    @property
+    def _until(self) -> int:
+        """Until when a run that is held now waits: ms of Redis's clock."""
+        return self._means.now() + round(self._means.pace.hold_s * 1000)
+
+    def _step(self) -> None:
+        """Begin another step, with the model that was asked last."""
+        spoken, self._used = self._speaking, _sum(self._used, self._speaking.usage)
+        self._speaking = self._spoken(spoken.name)
+        self._speaking.prompt, self._speaking.first_at = spoken.prompt, spoken.first_at
+
+    def _spoken(self, name: str) -> Speaking:
+        means = self._means
+        return Speaking(means.model, name, self._answer, self._writing, self._watch, means.beat)
+
+    async def _waits(self) -> bool:
+        """Hold the run, if a person is to decide on a call, or wants a pause; say whether it is held."""
+        asked = [call.until or 0 for call in self._answer.open if call.asks and call.decision is None]
+        if not asked and self._writing.wanted != "pause":
+            return False
+        why, until = ("approval", max(asked)) if asked else ("pause", self._until)
+        run, usage = self.carry.writer.run, self._usage()
+        end, turn = self._ending("stopped", None)
+        entry = entries.encode(entries.Hold(run=run, why=why, until=until))
+        closing = Closing(entries.encode(end), turn, self._answer.partial, usage)
+        match await self._writing.hold(why, until, entry, closing):
+            case Held():
+                self.state, self.ended_at = "held", self._means.now()
                 return True
-            now = time.monotonic()
-            if now >= self._deadline:
-                self._failure = self._failure or ModelTimeout("the run's time is over")
-            elif self._look or now >= writing.renewed_at + self._renew_s:
-                self._look = False
-                await writing.renew()
-            elif not self._failure:
-                await self._wait(asking, now, came=piece is not None and bool(piece.text))
+            case Decided(answers=answers):
+                self._answer.decided(answers)
+                if self._answer.partial:  # it was to be held in mid-answer, and is not any more
+                    await self._writing.release()
+                    return True
         return False
 
-    def _take(self, asking: asyncio.Task[Flow]) -> Piece | None:
-        """Take what the model has said since; what befell it becomes the run's failure."""
-        try:
-            piece = asking.result().take()
-        except ChatError as error:
-            self._failure = error
-            return None
-        except Exception:
-            log.exception("the model failed in a way that we do not know")
-            self._failure = Internal("the answer failed")
-            return None
-        if piece is not None and piece.text:
-            self._spoke = True
-            self._first_at = self._first_at or time.monotonic()
-        return piece
-
-    async def _wait(self, asking: asyncio.Task[Flow], now: float, *, came: bool) -> None:
-        """Wait for something to come; after the beat, if something has. But not longer than the lease allows."""
-        seconds = min(self._writing.renewed_at + self._renew_s, self._deadline) - now
-        if asking.done():
-            flow = asking.result()
-            if came:
-                self._beat.at(self._group, partial(flow.tell, self._bell))
-            else:
-                flow.tell(self._bell)
-                seconds = min(seconds, flow.left_s)
-        await self._bell.heard(seconds)
-
-    def _broke_off(self) -> bool:
-        """Whether the model failed in mid-answer, and may be asked once more."""
-        return (
-            isinstance(self._failure, ModelUnavailable | ModelTimeout)
-            and self._spoke
-            and self.takeover != "fail"
-            and self._writing.attempt < ATTEMPTS
-            and time.monotonic() < self._deadline
-        )
-
-    async def _prepare(self) -> None:
-        """Make ready for another attempt."""
-        log.info("run %s: asks again: %s", self.carry.writer.run, self._failure)
-        self._failure, self._spoke = None, False
-        self._coalescer = Coalescer()
-        self._again = self.takeover
-
-    async def _flush(self, texts: list[str]) -> None:
-        if texts and (added := await self._taken(texts)):
-            await self._writing.append(added)
-
-    async def _taken(self, texts: list[str]) -> list[bytes]:
-        """Count text towards the answer and encode it; past the answer's bound, cut it and fail the run."""
-        await self._begin_again()
-        try:
-            return self._answer.add(texts)
-        except TooMuch as error:
-            self._failure = error
-            return error.added
-
-    async def _begin_again(self) -> None:
-        """Tell readers of another attempt, if one is to be told: its first text is there."""
-        if not self._again:
-            return
-        how, self._again = self._again, ""
-        await self._writing.again(how)
-        if how == "restart":
-            self._answer.clear()
-
-    async def _end(self) -> Carry | None:
-        last: list[bytes] = []
-        if not isinstance(self._failure, TooMuch):
-            texts = self._coalescer.finish()
-            if texts or not (self._failure or self._writing.stop):
-                last = await self._taken(texts)
+    async def _end(self, rest: list[bytes]) -> Carry | None:
+        """End the run, after the `rest` of what was said."""
         state = "failed" if self._failure else "stopped" if self._writing.stop else "done"
         code = self._failure.code if self._failure else None
-        run, answer, timing = self.carry.writer.run, self._answer, self._timing()
-        end = entries.End(
-            run=run, state=state, length=answer.length, sha256=answer.sha256, code=code, usage=self._usage,
-            timing=timing,
-        )  # fmt: skip
-        turn = Turn(
-            id=run, role="assistant", text=answer.text, run=run, state=None if state == "done" else state, code=code,
-            model=self.carry.request.model, usage=self._usage, timing=timing,
-            temperature=self._prompt and self._prompt.temperature, prompt=self._prompt and self._prompt.fingerprint,
-        )  # fmt: skip
-        titles = state == "done" and self._titles and bool(answer.text.strip())
-        ended = await self._writing.end([*last, entries.encode(end)], turn, titles=titles)
+        end, turn = self._ending(state, code)
+        can = self._means.model.abilities(self._speaking.name) if state == "done" else None
+        titles = can is not None and can.titles and bool(turn.text.strip())
+        ended = await self._writing.end([*rest, entries.encode(end)], turn, titles=titles)
         self.state, self.ended_at = state, ended.at.ms
         if ended.titles:
             said = self.carry.turns[-1].text if self.carry.turns else ""
-            self.exchange = Exchange(run, self.carry.request.model, said, answer.text)
+            self.exchange = Exchange(turn.run, self._speaking.name, said, turn.text)
         return ended.carry
+
+    def _ending(self, state: str, code: str | None) -> tuple[entries.End, Turn]:
+        """The end that the run has in a state, and its turn."""
+        run, answer, prompt = self.carry.writer.run, self._answer, self._speaking.prompt
+        usage, timing = self._usage() or None, self._timing()
+        end = entries.End(
+            run=run, state=state, length=answer.length, sha256=answer.sha256, code=code, usage=usage, timing=timing
+        )  # fmt: skip
+        turn = Turn(
+            id=run, role="assistant", text=answer.text, run=run, state=None if state == "done" else state, code=code,
+            model=self._speaking.name, usage=usage, timing=timing, reasoning=answer.reasoning,
+            calls=tuple(call.shown() for call in answer.steps.calls()),
+            temperature=prompt.temperature if prompt else None, prompt=prompt.fingerprint if prompt else None,
+        )  # fmt: skip
+        return end, turn
+
+    def _usage(self) -> dict[str, Any]:
+        """What the run has used so far, in all its steps and at all nodes."""
+        used = _sum(self.carry.usage, self._used, self._speaking.usage)
+        return self._means.model.abilities(self._speaking.name).priced(used)
 
     def _timing(self) -> dict[str, int]:
         """Milliseconds from this node's taking the run: to its first text, if any, and to its end."""
         timing = {"total_ms": round((time.monotonic() - self._began_at) * 1000)}
-        if self._first_at is not None:
-            timing["first_ms"] = round((self._first_at - self._began_at) * 1000)
+        if (first_at := self._speaking.first_at) is not None:
+            timing["first_ms"] = round((first_at - self._began_at) * 1000)
         return timing
 
 
-def _anew(request: Request, node: str, answer: Answer, attempt: int) -> list[bytes]:
-    """The whole answer so far, as entries that replace what readers have of it."""
+def _sum(*usages: dict[str, Any]) -> dict[str, Any]:
+    """Usages as one."""
+    names = dict.fromkeys(name for usage in usages for name in usage)
+    numbers = {name: [usage[name] for usage in usages if isinstance(usage.get(name), int | float)] for name in names}
+    return {name: sum(known) for name, known in numbers.items() if known}
+
+
+def _anew(request: Request, node: str, answer: Answer, attempt: int, count: int) -> list[bytes]:
+    """All that readers must be told again where Redis has only so many appends of this writer's."""
     run = entries.Run(
         run=request.run, turn=request.turn, attempt=attempt, how="restart", node=node, model=request.model
     )  # fmt: skip
-    return [entries.encode(run), *answer.deltas()]
+    return [entries.encode(run), *answer.anew(count)]

@@ -2,7 +2,7 @@
 
 A run that is carried here is not carried twice, and neither is one under a fence that was carried before. So a `say`
 whose answer was lost may be asked again, and whichever answer arrives first begins the run. A closed runner hands back
-whatever it is given: what a draining node commits, another node claims.
+whatever it is given: what a draining node commits, another node claims. So does one that does not have the run's model.
 """
 
 import asyncio
@@ -12,15 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from app.agent.beat import Beat
-from app.agent.llm import Model
-from app.agent.prompts import Prompts
-from app.agent.run import Pace, Run
+from app.agent.run import ANSWERS, Means, Run
 from app.agent.titles import Exchange
 from app.core.errors import StateUnavailable
 from app.core.model import Session
 from app.state.outcomes import Carry
-from app.state.runs import Runs
 
 REMEMBERED: Final = 4096
 
@@ -31,8 +27,9 @@ log = logging.getLogger(__name__)
 class Over:
     """A run is no longer carried here.
 
-    `at` is the ms of its end, or 0 if it has not ended; `tokens` is what it used; `goes_on`: the session's next run has
-    begun. `exchange`: what the session's title is to be made of, if that is for this node.
+    `at` is the ms of its end, or since when it waits for a person; 0 if it goes on elsewhere. `tokens` is what it used;
+    `goes_on`: the session's next run has begun. `exchange`: what the session's title is to be made of, if that is for
+    this node.
     """
 
     session: Session
@@ -45,25 +42,10 @@ class Over:
 class Runner:
     """The runs that this node carries. Its tasks belong to the task group that `node` gives it."""
 
-    def __init__(
-        self,
-        runs: Runs,
-        model: Model,
-        prompts: Prompts,
-        tasks: asyncio.TaskGroup,
-        *,
-        node: str,
-        pace: Pace,
-        ended: Callable[[Over], None],
-    ) -> None:
-        self.ended: Counter[str] = Counter()  # runs that were ended here, by their state
-        self._runs = runs
-        self._model = model
-        self._prompts = prompts
+    def __init__(self, means: Means, tasks: asyncio.TaskGroup, *, ended: Callable[[Over], None]) -> None:
+        self.ended: Counter[str] = Counter()  # runs that were ended here, by their state, and those that were held
+        self._means = means
         self._tasks = tasks
-        self._node = node
-        self._pace = pace
-        self._beat = Beat(pace.flush_s)
         self._tell_ended = ended
         self._closed = False
         self._carried: dict[str, tuple[Run, asyncio.Task[None]]] = {}
@@ -90,13 +72,14 @@ class Runner:
         name, fence = carry.writer.run, carry.writer.fence
         if (name, fence) in self._known or name in self._carried:
             return
-        if self._closed:
+        elsewhere = carry.how in ANSWERS and carry.request.model not in self._means.model.names
+        if self._closed or elsewhere:
             self._tasks.create_task(self._hand_back(carry))
             return
         self._known[name, fence] = None
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        run = Run(carry, self._runs, self._model, self._prompts, self._node, self._pace, self._beat)
+        run = Run(carry, self._means)
         self._carried[name] = run, self._tasks.create_task(self._see_through(run))
 
     def look(self, run: str) -> None:
@@ -113,7 +96,7 @@ class Runner:
         """Begin no more runs: hand back at once what is given from now on, and what another node can `continue`."""
         self._closed = True
         for run, _ in self._carried.values():
-            if run.takeover == "continue":
+            if run.takeover in ("continue", "resume"):
                 run.give_up()
 
     def give_up(self) -> None:
@@ -128,7 +111,7 @@ class Runner:
 
     async def _hand_back(self, carry: Carry) -> None:
         try:
-            await self._runs.release(carry.writer)
+            await self._means.runs.release(carry.writer)
         except StateUnavailable:
             log.warning("run %s: could not be handed back, and waits for its lease to lapse", carry.writer.run)
 

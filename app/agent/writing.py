@@ -13,8 +13,21 @@ from typing import Final, TypeVar
 
 from app.core.errors import StateUnavailable
 from app.core.model import Cursor, Turn
-from app.state.outcomes import Again, Appended, Carry, Ended, Fenced, Lost, Renewed, Restored
-from app.state.runs import Runs
+from app.state.outcomes import (
+    Again,
+    Appended,
+    Carry,
+    Decided,
+    Ended,
+    Fenced,
+    Held,
+    Lost,
+    Renewed,
+    Restored,
+    ToStop,
+    Wanted,
+)
+from app.state.runs import Closing, Doing, Runs
 
 AGAIN_SECONDS: Final = 0.25
 
@@ -26,62 +39,83 @@ class FencedOut(Exception):
 
 
 class Writing:
-    """What a producer writes of one run. Owned by the run; `anew` makes entries of its text, for an attempt."""
+    """What a producer writes of one run. Owned by the run.
+
+    `anew` makes entries of all that readers must be told again, for an attempt, where Redis remembers so many appends.
+    """
 
     def __init__(
-        self, carry: Carry, runs: Runs, *, lease_s: float, deadline: float, anew: Callable[[int], list[bytes]]
+        self, carry: Carry, runs: Runs, *, lease_s: float, deadline: float, anew: Callable[[int, int], list[bytes]]
     ) -> None:
         self.writer = carry.writer
         self.attempt = carry.attempt
-        self.stop = False  # somebody wants the run to end
+        self.wanted: Wanted = ""  # somebody wants the run to end, or to be held
         self.count = 0  # appends that are known to be stored
         self.renewed_at = time.monotonic()  # the lease has been renewed, or that was tried
         self._runs = runs
         self._lease_s = lease_s
         self._deadline = deadline
         self._anew = anew
+        self._doing: Doing | None = None  # what the run's record knows
+        self._place = ""
         self._kept: list[tuple[Cursor, Cursor, list[bytes]]] = []  # the newest appends, as they are in the log
 
-    async def append(self, added: list[bytes]) -> None:
-        """Append encoded entries.
+    @property
+    def stop(self) -> bool:
+        """Whether the run is to end."""
+        return self.wanted == "stop"
+
+    async def append(self, added: list[bytes], place: str = "") -> None:
+        """Append encoded entries; `place` is where the upstream can be taken up after these.
 
         Raises:
             FencedOut, StateUnavailable
         """
-        while True:
-            try:
-                outcome = await self._runs.append(self.writer, self.count, added)
-                self.renewed_at = time.monotonic()
-            except StateUnavailable:
-                outcome = await self._certainly(partial(self._runs.append, self.writer, self.count, added))
-            match outcome:
-                case Appended(after=after, at=at, stop=stop):
-                    self.count += 1
-                    self.stop = self.stop or stop
-                    self._kept.append((after, at, added))
-                    return
-                case Lost(count=count):
-                    added = added if await self._restored(count) else self._anew(self.attempt)
-                case _:
-                    raise FencedOut
+        self._place = place or self._place
+        await self._write(added, None)
 
-    async def again(self, how: str) -> None:
-        """Begin another attempt.
+    async def work(self, added: list[bytes], doing: Doing) -> None:
+        """Append encoded entries of what is done besides writing; raises as `append` does."""
+        self._doing, self._place = doing, ""
+        await self._write(added, doing)
+
+    async def hold(self, why: str, until_ms: int, entry: bytes, closing: Closing) -> Held | Decided | ToStop:
+        """Let the run wait for a person; raises as `append` does."""
+        while True:
+            ask = partial(self._runs.hold, self.writer, self.count, why, until_ms, entry, closing)
+            match await self._certainly(ask):
+                case Lost(count=count):
+                    if not await self._restored(count):
+                        await self._write(self._anew(self.attempt, count), self._doing)
+                case Fenced():
+                    raise FencedOut
+                case ToStop() as held:
+                    self.wanted = "stop"
+                    return held
+                case Decided() as held:
+                    self.wanted = ""
+                    return held
+                case held:
+                    return held
+
+    async def again(self, how: str, model: str = "") -> None:
+        """Begin another attempt; or go on with another model, which is none.
 
         Raises:
             FencedOut: also where there are no more; whoever claims the run then ends it.
             StateUnavailable
         """
         while True:
-            match await self._certainly(partial(self._runs.again, self.writer, self.count, how)):
-                case Again(attempt=attempt, stop=stop):
+            match await self._certainly(partial(self._runs.again, self.writer, self.count, how, model)):
+                case Again(attempt=attempt, wanted=wanted):
                     self.count += 1
-                    self.attempt, self.stop = attempt, self.stop or stop
+                    self.attempt, self._place = attempt, ""
+                    self._hear(wanted)
                     self._kept.clear()  # the run's record changed with it: it cannot be put back as an entry only
                     return
                 case Lost(count=count):
                     if not await self._restored(count):
-                        await self.append(self._anew(self.attempt))
+                        await self._write(self._anew(self.attempt, count), self._doing)
                 case _:
                     raise FencedOut
 
@@ -96,12 +130,13 @@ class Writing:
                 case Ended() as ended:
                     return ended
                 case Lost(count=count):
-                    added = added if await self._restored(count) else [*self._anew(self.attempt), added[-1]]
+                    if not await self._restored(count):
+                        added = [*self._anew(self.attempt, count), added[-1]]
                 case _:
                     raise FencedOut
 
     async def renew(self) -> None:
-        """Say that the writer lives, and hear whether it is to stop; if Redis does not answer, that is for next time.
+        """Say that the writer lives, and hear what is wanted; if Redis does not answer, that is for next time.
 
         Raises:
             FencedOut
@@ -112,8 +147,8 @@ class Writing:
         except StateUnavailable:
             return
         match renewed:
-            case Renewed(stop=stop):
-                self.stop = self.stop or stop
+            case Renewed(wanted=wanted):
+                self._hear(wanted)
             case Fenced():
                 raise FencedOut
 
@@ -121,11 +156,44 @@ class Writing:
         """Give the run up."""
         await self._runs.release(self.writer)
 
+    async def _write(self, added: list[bytes], doing: Doing | None) -> None:
+        """Append entries; with `doing`, the run's record knows it from then on."""
+        while True:
+            ask: Callable[[], Awaitable[Appended | Fenced | Lost]]
+            if doing is None:
+                ask = partial(self._runs.append, self.writer, self.count, added, self._place)
+            else:
+                ask = partial(self._runs.work, self.writer, self.count, added, doing)
+            try:
+                outcome = await ask()
+                self.renewed_at = time.monotonic()
+            except StateUnavailable:
+                outcome = await self._certainly(ask)
+            match outcome:
+                case Appended(after=after, at=at, wanted=wanted):
+                    self.count += 1
+                    self._hear(wanted)
+                    if doing is None:
+                        self._kept.append((after, at, added))
+                    else:
+                        self._kept.clear()  # it cannot be put back as entries only
+                    return
+                case Lost(count=count):
+                    if not await self._restored(count):
+                        added, doing = self._anew(self.attempt, count), self._doing
+                case _:
+                    raise FencedOut
+
+    def _hear(self, wanted: Wanted) -> None:
+        """Note what is wanted; an end is for good."""
+        if self.wanted != "stop":
+            self.wanted = wanted
+
     async def _restored(self, count: int) -> bool:
         """Put back what Redis has forgotten after `count` appends; False where the text must be appended anew."""
         lost = self._kept[len(self._kept) - (self.count - count) :] if self.count - count <= len(self._kept) else []
         if lost and self.count > count:
-            match await self._certainly(partial(self._runs.restore, self.writer, count, lost)):
+            match await self._certainly(partial(self._runs.restore, self.writer, count, lost, self._place)):
                 case Restored():
                     return True
                 case Fenced():

@@ -6,15 +6,15 @@ To add one: a class here with the frame's `type` as its tag, its case in `edge.c
 `docs/protocol.md`, a test in both codecs.
 """
 
-import re
-from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from app.core.complaint import complaint
 from app.core.errors import BadFrame, TooLong, UnknownCommand
 from app.core.model import Cursor, checked_id
-from app.core.protocol import NOTE_BYTES, PROMPT_BYTES, SESSIONS, check, kind_of
+from app.core.protocol import ARGUMENT_BYTES, NOTE_BYTES, PROMPT_BYTES, SESSIONS, check
 from app.core.questions import Again, Edit, Name, Ref, Say
 
 
@@ -67,6 +67,47 @@ class Stop(msgspec.Struct, frozen=True, tag_field="type", tag="stop"):
 
     def __post_init__(self) -> None:
         checked_id(self.session, "stop: session")
+
+
+class Answer(msgspec.Struct, frozen=True, tag_field="type", tag="answer"):
+    """Decide on a call that waits for a person."""
+
+    session: str
+    run: Name
+    call: Name
+    decision: Literal["allow", "deny", "edit"]
+    ref: Ref = None
+    arguments: dict[str, Any] | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "answer: session")
+        if (self.arguments is not None) != (self.decision == "edit"):
+            raise BadFrame("answer: arguments: expected with decision edit, and only there")
+        if (size := len(msgspec.json.encode((self.arguments, self.reason)))) > ARGUMENT_BYTES:
+            raise TooLong(f"arguments and a reason of {size} bytes; at most {ARGUMENT_BYTES} are taken")
+
+
+class Pause(msgspec.Struct, frozen=True, tag_field="type", tag="pause"):
+    """Hold a run, at the next safe point."""
+
+    session: str
+    run: Name
+    ref: Ref = None
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "pause: session")
+
+
+class CarryOn(msgspec.Struct, frozen=True, tag_field="type", tag="resume"):
+    """Carry on a run that was paused."""
+
+    session: str
+    run: Name
+    ref: Ref = None
+
+    def __post_init__(self) -> None:
+        checked_id(self.session, "resume: session")
 
 
 class History(msgspec.Struct, frozen=True, tag_field="type", tag="history"):
@@ -196,6 +237,9 @@ Command = (
     | Again
     | Edit
     | Stop
+    | Answer
+    | Pause
+    | CarryOn
     | History
     | Sessions
     | Watch
@@ -210,23 +254,10 @@ Command = (
 COMMANDS: Final[dict[str, type[Command]]] = {
     str(kind.__struct_config__.tag): kind
     for kind in (
-        Hello, Open, CloseSession, Say, Again, Edit, Stop, History, Sessions, Watch, Rename, Delete, Differs, Set,
-        Rate, Context, Ping,
+        Hello, Open, CloseSession, Say, Again, Edit, Stop, Answer, Pause, CarryOn, History, Sessions, Watch, Rename,
+        Delete, Differs, Set, Rate, Context, Ping,
     )
 }  # fmt: skip
-
-
-MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
-TYPE: Final = re.compile(r"`(\w[\w |]*)`")
-WORDS: Final = {
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "object": "a map",
-    "array": "an array",
-    "bool": "a boolean",
-}
-STEP: Final = re.compile(r"(\w+)|\[(\d+)\]")
 
 
 def command_of(frame: Any) -> Command:
@@ -248,29 +279,4 @@ def command_of(frame: Any) -> Command:
     try:
         return msgspec.convert(fields, COMMANDS[name])
     except msgspec.ValidationError as error:
-        raise wrong(name, COMMANDS[name], fields, str(error)) from error
-
-
-def wrong(name: str, kind: type[Command], fields: Any, reason: str) -> BadFrame:
-    """Turn the validator's words into the protocol's: which field, what was expected, what was seen."""
-    reason, _, path = reason.partition(" - at `$.")
-    path, seen = path.rstrip("`"), fields
-    if missing := MISSING.match(reason):
-        return BadFrame(f"{name}: {path + '.' if path else ''}{missing[1]} is missing")
-    for key, index in STEP.findall(path):
-        seen = seen[int(index)] if index else seen.get(key)
-    if reason.startswith("Invalid enum value"):
-        expected = "one of " + ", ".join(_choices(get_type_hints(kind)[path]))
-    else:
-        expected = TYPE.sub(lambda found: _words(found[1]), reason.partition(", got ")[0].removeprefix("Expected "))
-    return BadFrame(f"{name}: {path}: expected {expected}, got {kind_of(seen)}: {str(seen)[:80]}")
-
-
-def _choices(hint: Any) -> list[str]:
-    """The texts of a `Literal`, wherever it stands in a type."""
-    return [hint] if isinstance(hint, str) else [text for part in get_args(hint) for text in _choices(part)]
-
-
-def _words(types: str) -> str:
-    """The validator's names of types, in the protocol's words."""
-    return " or ".join(WORDS[name] for name in types.split(" | ") if name != "null")
+        raise BadFrame(complaint(name, COMMANDS[name], fields, str(error))) from error

@@ -83,12 +83,17 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="answer"):
-    """What a person decided on a call."""
+    """What was decided on a call: by a person (`by` is their user), or else `expiry`, `stop` or `say`.
+
+    `arguments`: those that it is to be made with instead; `reason`: why not.
+    """
 
     run: str
     call: str
     decision: str
     by: str = ""
+    arguments: Any = None
+    reason: str = ""
 
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="hold"):

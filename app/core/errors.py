@@ -13,7 +13,8 @@
     │   ├── Forbidden         forbidden
     │   ├── NotFound          not_found         a run, turn or session that isn't there
     │   ├── IdReused          id_reused         the same message id with other content
-    │   ├── Conflict          conflict          something else was changed meanwhile
+    │   ├── Conflict          conflict          something else was changed meanwhile, or is to be done first
+    │   ├── RunOver           run_over          the run has ended
     │   ├── Busy              busy              a run is under way, and the caller said `reject`
     │   ├── QueueFull         queue_full
     │   ├── RateLimited       rate_limited      too many of something; `after_ms` says how long
@@ -133,6 +134,13 @@ class Conflict(ClientError):
     status = 409
 
 
+class RunOver(ClientError):
+    """The run has ended."""
+
+    code = "run_over"
+    status = 409
+
+
 class Busy(ClientError):
     """A run is under way, and the caller wanted no queue."""
 
@@ -214,7 +222,7 @@ BY_CODE: Final[dict[str, type[ChatError]]] = {
     kind.code: kind
     for kind in (
         BadFrame, BadCursor, TooBig, TooLong, UnknownCommand, Unauthorized, Forbidden, NotFound, IdReused, Conflict,
-        Busy, QueueFull, RateLimited, QuotaExceeded, Unavailable, ModelUnavailable, ModelTimeout, ContentRefused,
-        Internal,
+        RunOver, Busy, QueueFull, RateLimited, QuotaExceeded, Unavailable, ModelUnavailable, ModelTimeout,
+        ContentRefused, Internal,
     )
 }  # fmt: skip

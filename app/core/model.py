@@ -16,7 +16,7 @@ import msgspec
 
 from app.core.errors import BadCursor, BadFrame
 
-Takeover = Literal["restart", "continue", "fail"]  # how an answer goes on when its producer is gone
+Takeover = Literal["restart", "continue", "resume", "fail"]  # how an answer goes on when its producer is gone
 Dialect = Literal["trailing", "continue_final_message", "prefix"]  # how a model is asked to continue
 
 BUCKETS: Final = 256
@@ -108,6 +108,8 @@ class Turn(msgspec.Struct, frozen=True, omit_defaults=True):
     timing: dict[str, Any] | None = None
     temperature: float | None = None
     prompt: str | None = None  # the fingerprint of what was asked
+    reasoning: str = ""  # what the model thought
+    calls: tuple[dict[str, Any], ...] = ()  # of tools: {call, name, arguments, result or error}
     replaced: tuple[str, ...] = ()  # ids of the turns whose place it took
     rating: dict[str, str] | None = None  # a person's: `value` (up, down), and a `note`
 
@@ -120,6 +122,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     model: str
     context: dict[str, Any] | None = None
+    tools: tuple[str, ...] = ()  # that it may have called, beside those of the node
 
 
 def checked_id(value: str, name: str) -> str:

@@ -24,6 +24,7 @@ MESSAGE_BYTES: Final = 64 * 1024
 TEXT_BYTES: Final = 32 * 1024
 CONTEXT_BYTES: Final = 8 * 1024
 ANSWER_BYTES: Final = 256 * 1024
+ARGUMENT_BYTES: Final = 16 * 1024  # of a call
 NOTE_BYTES: Final = 4 * 1024  # of a rating
 PROMPT_BYTES: Final = 8 * 1024
 SESSIONS: Final = 50

@@ -239,6 +239,10 @@ class Transcript:
             turn |= {"state": entry.state} | ({"code": entry.code} if entry.code else {})
         if entry.usage is not None:
             turn["usage"] = entry.usage
+        if self.run.reasoning:
+            turn["reasoning"] = self.run.reasoning
+        if self.run.tools:
+            turn["calls"] = self.run.tools
         if self.run.replaced:
             turn["replaced"] = self.run.replaced
         self.turns.append(turn)

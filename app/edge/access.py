@@ -22,11 +22,11 @@ class Access:
 
     def __init__(self, node: Node) -> None:
         self.origins = Origins(node.settings)
-        self.limits = Limits(node.settings, node.rates)
+        self.limits = Limits(node.settings, node.state.rates)
         self.auth: Auth = (
             Guests(node.settings)
             if node.settings.auth == "guest"
-            else Members(node.settings, node.credentials, node.pulse)
+            else Members(node.settings, node.state.credentials, node.state.pulse)
         )
         self._node = node
 
@@ -44,11 +44,11 @@ class Access:
 
     def authorise(self, identity: Identity | None, right: Right) -> User:
         """Say on whose behalf something may be done; see `core.identity.authorise`."""
-        return authorise(identity, right, round(time.time() * 1000), self._node.pulse.revoked)
+        return authorise(identity, right, round(time.time() * 1000), self._node.state.pulse.revoked)
 
     async def ticket(self, identity: Identity) -> str:
         """Give somebody a ticket: for one `hello`, soon."""
-        return await self._node.credentials.issue("ticket", identity, seconds=TICKET_SECONDS)
+        return await self._node.state.credentials.issue("ticket", identity, seconds=TICKET_SECONDS)
 
     async def shown(self, *, ticket: str | None, token: str | None) -> Identity:
         """Say for whom what a `hello` shows vouches.
@@ -58,10 +58,10 @@ class Access:
         """
         if ticket is None:
             return await self.auth.token(token or "")
-        taken = await self._node.credentials.take("ticket", ticket)
+        taken = await self._node.state.credentials.take("ticket", ticket)
         if taken is None:
             raise Unauthorized("this ticket is not one of ours, or was used, or is too old")
-        if self._node.pulse.revoked(taken[0]):
+        if self._node.state.pulse.revoked(taken[0]):
             raise Expired("this sign-in is over; sign in again")
         return taken[0]
 

@@ -68,7 +68,7 @@ def admin(node: Node, site: Site, metrics: Metrics, told: asyncio.Event) -> ASGI
         """`POST /drain`: as SIGTERM does; the process ends when the drain does. Asked again, it only tells."""
         if not told.is_set():
             told.set()
-            await node.audit.record("drained", None)
+            await node.state.audit.record("drained", None)
         left = {"status": "draining", "runs": node.runner.running, "sockets": len(site.connections)}
         return JSONResponse(left, 202)
 

@@ -32,6 +32,7 @@ from app.edge import openapi
 from app.edge.access import Access, visitor_of
 from app.edge.badge import closing
 from app.edge.bodies import problem
+from app.edge.carried import Carried
 from app.edge.expiry import Expiry
 from app.edge.heartbeat import Heartbeat
 from app.edge.http import Api
@@ -130,6 +131,7 @@ class Site:
             Guarded("DELETE", "/api/me", "chat", sign_in.erase),
             Guarded("POST", "/api/ticket", "chat", sign_in.ticket),
             *Own(node).doors,
+            *Carried(node).doors,
             Guarded("POST", "/api/revoke", "operate", operators.revoke),
             Guarded("GET", "/api/audit", "operate", operators.audit),
             Open("GET", "/health", api.health),
@@ -144,7 +146,7 @@ class Site:
             expose_headers=["ETag", "Retry-After"],
         )  # fmt: skip
         self.app: ASGIApp = Gate(app, self.socket, access)
-        node.pulse.told = self.sweep
+        node.state.pulse.told = self.sweep
 
     async def guard(self) -> None:
         """Close connections whose identity has expired, each within a second, until cancelled."""

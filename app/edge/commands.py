@@ -6,7 +6,10 @@ between two commands.
 
 from typing import Protocol
 
+from app.core import entries
 from app.core.commands import (
+    Answer,
+    CarryOn,
     CloseSession,
     Command,
     Context,
@@ -15,6 +18,7 @@ from app.core.commands import (
     Hello,
     History,
     Open,
+    Pause,
     Ping,
     Rate,
     Rename,
@@ -85,12 +89,19 @@ async def execute(caller: Caller, node: Node, command: Command) -> None:
         case Say() | Again() | Edit():
             await _say(caller, node, command)
         case Stop(session=id, run=run):
-            ok(session=id, run=run, at=str(await node.sessions.stop(Session(user, id), run)))
+            ok(session=id, run=run, at=str(await node.stop(Session(user, id), run)))
+        case Answer(session=id, run=run, call=call):
+            stands = await node.answer(Session(user, id), decided(user, command))
+            ok(session=id, run=run, call=call, decision=stands.decision, by=stands.by)
+        case Pause(session=id, run=run):
+            ok(session=id, run=run, at=str(await node.state.holds.pause(Session(user, id), run)))
+        case CarryOn(session=id, run=run):
+            ok(session=id, run=run, at=str(await node.state.holds.resume(Session(user, id), run)))
         case History(session=id, before=before, limit=limit, turn=of):
-            page = await node.sessions.history(Session(user, id), before, limit, of=of)
+            page = await node.state.sessions.history(Session(user, id), before, limit, of=of)
             ok(session=id, turns=[frames.turn(turn) for turn in page.turns], more=page.more)
         case Sessions(query=query, before=before, limit=limit):
-            found, more = await node.users.sessions(user, query=query, before=before, limit=limit)
+            found, more = await node.state.users.sessions(user, query=query, before=before, limit=limit)
             ok(sessions=[frames.listed(one) for one in found], more=more)
         case Watch():
             await caller.watch()
@@ -106,12 +117,20 @@ async def execute(caller: Caller, node: Node, command: Command) -> None:
         case Set(session=id, settings=settings):
             ok(session=id, at=str(await node.set(Session(user, id), settings)))
         case Rate(session=id, turn=turn, value=value, note=note):
-            ok(session=id, at=str(await node.sessions.rate(Session(user, id), turn, value, note)))
+            ok(session=id, at=str(await node.state.sessions.rate(Session(user, id), turn, value, note)))
         case Context(set=given, version=version):
             known = await node.context(user, given, version)
             ok(context=known.values, version=known.version)
         case Ping():
             ok()
+
+
+def decided(user: User, command: Answer) -> entries.Answer:
+    """A person's decision, as the log tells it."""
+    return entries.Answer(
+        run=command.run, call=command.call, decision=command.decision, by=user.key, arguments=command.arguments,
+        reason=command.reason,
+    )  # fmt: skip
 
 
 async def _hello(caller: Caller, node: Node, hello: Hello) -> None:
@@ -172,7 +191,7 @@ async def _say(caller: Caller, node: Node, asked: Question) -> None:
 async def _differs(caller: Caller, node: Node, command: Differs) -> None:
     """Count a text that is not the log's, and give the client the session anew, once a run."""
     session = Session(caller.user, command.session)
-    if not await node.sessions.knows(session, command.run):
+    if not await node.state.sessions.knows(session, command.run):
         raise NotFound(f"no run {command.run!r} in this session")
     if caller.reported(command.run):
         caller.send({"type": "ok"} | replying(command.ref, session.id))

@@ -26,10 +26,10 @@ async def exported(node: Node, user: User, only: list[str] | None, format: str) 
         async for id in ids:
             yield _markdown(await _session(node, Session(user, id)))
         return
-    context = await node.contexts.of_user(user) if only is None else None
+    context = await node.state.contexts.of_user(user) if only is None else None
     head: dict[str, Any] = {"user": user.key, "exported_at": datetime.now(UTC).isoformat()}
     if context is not None:
-        head |= {"context": context.values, "tokens": await node.rates.used(user)}
+        head |= {"context": context.values, "tokens": await node.state.rates.used(user)}
     yield msgspec.json.encode(head)[:-1] + b',"sessions":['
     before = b""
     async for id in ids:
@@ -47,7 +47,7 @@ async def _ids(node: Node, user: User) -> AsyncIterator[str]:
     """The sessions of a list, latest first."""
     before, more = None, True
     while more:
-        found, more = await node.users.sessions(user, query=None, before=before, limit=PAGE)
+        found, more = await node.state.users.sessions(user, query=None, before=before, limit=PAGE)
         for one in found:
             yield one.id
         before = found[-1].id if found else None
@@ -56,10 +56,10 @@ async def _ids(node: Node, user: User) -> AsyncIterator[str]:
 
 async def _session(node: Node, session: Session) -> dict[str, Any]:
     """All of one session."""
-    history = await node.storage.get_conversation_history(session)
-    metadata = await node.storage.get_session_metadata(session)
-    replaced = [(by, ConversationTurn.of(turn).to_dict()) for by, turn in await node.sessions.replaced(session)]
-    listed = await node.users.listed(session)
+    history = await node.state.storage.get_conversation_history(session)
+    metadata = await node.state.storage.get_session_metadata(session)
+    replaced = [(by, ConversationTurn.of(turn).to_dict()) for by, turn in await node.state.sessions.replaced(session)]
+    listed = await node.state.users.listed(session)
     return {
         "id": session.id, "title": listed.title, "metadata": metadata, "turns": [turn.to_dict() for turn in history],
         "replaced": [turn | {"metadata": turn["metadata"] | {"by": by}} for by, turn in replaced],

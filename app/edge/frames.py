@@ -30,6 +30,7 @@ def welcome(node: Node, user: User) -> Frame:
         "history_days": node.settings.history_days,
         "features": [
             "again",
+            "hold",
             *(["trial"] if node.trial else []),
             *(["sign_in"] if node.settings.auth == "jwt" else []),
         ],

@@ -27,7 +27,7 @@ from app.edge.access import Access, visitor_of
 from app.edge.bodies import body_of, problem
 from app.node import Node
 from app.state.outcomes import Said
-from app.stateless import Failed, answer, answered, message_name
+from app.stateless import Failed, OnHold, answer, answered, message_name
 
 # By the method, and whether a turn is named.
 ASKED: Final[dict[tuple[str, bool], type[Question]]] = {
@@ -86,6 +86,8 @@ class Api:
             turn = await self._awaited(session, said.run)
             self._access.authorise(request.state.identity, "chat")  # that took a while
             return JSONResponse(answer(session, said.run, turn))
+        except OnHold as held:
+            return JSONResponse({"run": held.run, "state": "held"}, 202)
         except Failed as error:
             return problem(error, run=error.run, response=error.text)
 
@@ -163,7 +165,7 @@ class Api:
     async def _redis(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                await self._node.sessions.ping()
+                await self._node.state.sessions.ping()
         except (StateUnavailable, TimeoutError):
             return False
         return True

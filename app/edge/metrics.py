@@ -57,17 +57,19 @@ class _Node(Collector):
         yield _gauge("chat_lease_age_seconds", "Since the oldest lease held here was renewed.", node.runner.lease_age_s)
         yield _counter("chat_runs_ended", "Runs that were ended here, by their state.", "state", node.runner.ended)
         yield _counter("chat_takeovers", "Runs that were claimed here, by what was done.", "kind", node.rescue.claimed)
-        yield _counted("chat_appends", "Appends to logs.", node.runs.appends)
+        yield _counted("chat_appends", "Appends to logs.", node.state.runs.appends)
         yield _counted("chat_gaps_healed", "Gaps in what was heard that were read from a log.", node.hub.tally.healed)
         yield _counter("chat_resets", "Readers that had to begin again, by why.", "why", node.hub.tally.resets)
-        yield _counter("chat_damaged", "Values that could not be read, and were left out.", "kind", node.damaged)
-        yield _counter("chat_refused", "What was refused, by the limit that it passed.", "limit", node.rates.refused)
+        yield _counter("chat_damaged", "Values that could not be read, and were left out.", "kind", node.state.damaged)
+        yield _counter(
+            "chat_refused", "What was refused, by the limit that it passed.", "limit", node.state.rates.refused
+        )
         yield _counted("chat_divergences", "Texts of readers that were not the log's: must stay 0.", node.differing)
         states = GaugeMetricFamily(
             "chat_breaker", "1 for the state in which a dependency's breaker is.", labels=("dependency", "state")
         )
         opened = CounterMetricFamily("chat_breaker_opened", "How often a breaker opened.", labels=("dependency",))
-        for dependency, breaker in ({"redis": node.pipe.breaker} | dict(node.model.breakers)).items():
+        for dependency, breaker in ({"redis": node.state.pipe.breaker} | dict(node.model.breakers)).items():
             opened.add_metric((dependency,), breaker.opened)
             for state in STATES:
                 states.add_metric((dependency, state), int(breaker.state == state))

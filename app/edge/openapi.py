@@ -35,7 +35,9 @@ VALUE: Final[Schema] = {
 }
 PROBLEM: Final = "#/components/schemas/Problem"
 ID_OF_SESSION: Final = {"name": "id", "in": "path", "required": True, "schema": NAMED}
+REASON: Final[Schema] = {"type": "string", "maxLength": 2000}
 NAMED_TURN: Final = SHORT | {"maxLength": 64}
+RUN: Final = {"name": "run", "in": "path", "required": True, "schema": NAMED}
 ID_OF_TURN: Final = {"name": "turn", "in": "path", "required": True, "schema": NAMED}
 
 
@@ -48,6 +50,11 @@ def _one_of(*maps: Schema) -> Schema:
     return {"oneOf": [one | {"additionalProperties": False} for one in maps]}
 
 
+OF_RUN: Final = _map(("session", "run", "at"), session=TEXT, run=TEXT, at=TEXT)
+DECISION: Final = _one_of(
+    _map(("decision",), decision={"enum": ["allow", "deny"]}, reason=REASON),
+    _map(("decision", "arguments"), decision={"enum": ["edit"]}, arguments=CONTEXT, reason=REASON),
+)
 WHO: Final = _map(("user", "role"), user=TEXT, role={"enum": ["user", "operator"]}, name=TEXT, expires_at=NUMBER)
 STATUS: Final = _map(("status",), status=TEXT)
 CHAT: Final = _map(
@@ -152,9 +159,22 @@ ROUTES: Final[dict[tuple[str, str], Told]] = {
         "All of one session.", [ID_OF_SESSION, FORMAT], None, {200: None}, (400, 429, 503),
     ),
     ("POST", "/api/sessions/{id}/runs/{run}/stop"): (
-        "End a run, running or queued.",
-        [ID_OF_SESSION, {"name": "run", "in": "path", "required": True, "schema": NAMED}], None,
-        {200: _map(("session", "run", "at"), session=TEXT, run=TEXT, at=TEXT)}, (400, 404, 429, 503),
+        "End a run, whether it runs, waits in the queue or waits for a person.", [ID_OF_SESSION, RUN], None,
+        {200: OF_RUN}, (400, 404, 429, 503),
+    ),
+    ("POST", "/api/sessions/{id}/runs/{run}/pause"): (
+        "Hold a run, at the next safe point.", [ID_OF_SESSION, RUN], None, {200: OF_RUN}, (400, 404, 409, 429, 503),
+    ),
+    ("POST", "/api/sessions/{id}/runs/{run}/resume"): (
+        "Carry on a run that was paused.", [ID_OF_SESSION, RUN], None, {200: OF_RUN}, (400, 404, 409, 429, 503),
+    ),
+    ("POST", "/api/sessions/{id}/runs/{run}/calls/{call}"): (
+        "Decide on a call that waits for a person. The first decision stands, and is returned.",
+        [ID_OF_SESSION, RUN, {"name": "call", "in": "path", "required": True, "schema": NAMED}],
+        DECISION,
+        {200: _map(("session", "run", "call", "decision", "by"), session=TEXT, run=TEXT, call=TEXT, decision=TEXT,
+                   by=TEXT)},
+        (400, 404, 409, 413, 429, 503),
     ),
     ("GET", "/api/export"): ("All that one has.", [FORMAT], None, {200: None}, (400, 429, 503)),
     ("GET", "/api/usage"): (

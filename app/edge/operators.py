@@ -37,10 +37,10 @@ class Operators:
                 raise BadFrame(f"{name}: expected text of 1 to {TEXT_LENGTH} characters, got {kind_of(value)}")
         if len(told.keys() - {"issuer"}) != 1:
             raise BadFrame("expected exactly one of user, name and token")
-        await revoke(self._node.pulse, self._node.settings, **told)
+        await revoke(self._node.state.pulse, self._node.settings, **told)
         if "token" in told:
             told["token"] = shown(told["token"])
-        await self._node.audit.record("revoked", user, **told)
+        await self._node.state.audit.record("revoked", user, **told)
         return Response(status_code=204)
 
     async def audit(self, request: Request, user: User) -> Response:
@@ -48,7 +48,7 @@ class Operators:
         said = request.query_params.get("limit", str(PAGE))
         if not (said.isdecimal() and len(said) <= len(str(PAGE)) and 1 <= int(said) <= PAGE):
             raise BadFrame(f"limit: expected 1 to {PAGE}, got {said[:40]!r}")
-        records: list[dict[str, Any]] = await self._node.audit.newest(int(said))
+        records: list[dict[str, Any]] = await self._node.state.audit.newest(int(said))
         return JSONResponse({"records": records})
 
 

@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from app.core.commands import History, Rate, Rename, Sessions, Set, Stop, command_of
+from app.core.commands import History, Rate, Rename, Sessions, Set, command_of
 from app.core.context import Context
 from app.core.errors import BadFrame
 from app.core.model import Session, User, checked_id
@@ -43,7 +43,6 @@ class Own:
             Guarded("PUT", "/api/sessions/{id}/turns/{turn}/rating", "chat", self.rate),
             Guarded("GET", "/api/sessions/{id}/prompt", "chat", self.prompt),
             Guarded("GET", "/api/sessions/{id}/export", "chat", self.export_one),
-            Guarded("POST", "/api/sessions/{id}/runs/{run}/stop", "chat", self.stop),
             Guarded("GET", "/api/export", "chat", self.export),
             Guarded("GET", "/api/usage", "chat", self.usage),
             Guarded("GET", "/api/context", "chat", self.context),
@@ -53,13 +52,17 @@ class Own:
     async def sessions(self, request: Request, user: User) -> Response:
         """`GET /api/sessions`: one's list, latest first."""
         asked = _command(Sessions, request, "query", "before", "limit")
-        found, more = await self._node.users.sessions(user, query=asked.query, before=asked.before, limit=asked.limit)
+        found, more = await self._node.state.users.sessions(
+            user, query=asked.query, before=asked.before, limit=asked.limit
+        )
         return JSONResponse({"sessions": [frames.listed(one) for one in found], "more": more})
 
     async def turns(self, request: Request, user: User) -> Response:
         """`GET /api/sessions/{id}/turns`: a page of a session's history, oldest first; or of what `turn` replaced."""
         asked = _command(History, request, "before", "limit", "turn", session=request.path_params["id"])
-        page = await self._node.sessions.history(Session(user, asked.session), asked.before, asked.limit, of=asked.turn)
+        page = await self._node.state.sessions.history(
+            Session(user, asked.session), asked.before, asked.limit, of=asked.turn
+        )
         return JSONResponse({"turns": [frames.turn(turn) for turn in page.turns], "more": page.more})
 
     async def rate(self, request: Request, user: User) -> Response:
@@ -67,7 +70,7 @@ class Own:
         body, named = await body_of(request), request.path_params
         given = {name: body[name] for name in ("value", "note") if body.get(name) is not None}
         asked = _read(Rate, given | {"session": named["id"], "turn": named["turn"]})
-        at = await self._node.sessions.rate(Session(user, asked.session), asked.turn, asked.value, asked.note)
+        at = await self._node.state.sessions.rate(Session(user, asked.session), asked.turn, asked.value, asked.note)
         return JSONResponse({"session": asked.session, "turn": asked.turn, "at": str(at)})
 
     async def change(self, request: Request, user: User) -> Response:
@@ -85,12 +88,6 @@ class Own:
         """`DELETE /api/sessions/{id}`: for good."""
         await self._node.delete(_session(request, user))
         return Response(status_code=204)
-
-    async def stop(self, request: Request, user: User) -> Response:
-        """`POST /api/sessions/{id}/runs/{run}/stop`: end a run, running or queued."""
-        asked = _read(Stop, {"session": request.path_params["id"], "run": request.path_params["run"]})
-        at = await self._node.sessions.stop(Session(user, asked.session), asked.run)
-        return JSONResponse({"session": asked.session, "run": asked.run, "at": str(at)})
 
     async def prompt(self, request: Request, user: User) -> Response:
         """`GET /api/sessions/{id}/prompt`: what a model would be asked, if `text` were said there now."""
@@ -112,7 +109,7 @@ class Own:
 
     async def usage(self, request: Request, user: User) -> Response:
         """`GET /api/usage`: how many tokens one's answers took, by day, and how many a day they may."""
-        used, most = await self._node.rates.used(user), self._node.settings
+        used, most = await self._node.state.rates.used(user), self._node.settings
         days = [{"day": day, "tokens": tokens} for day, tokens in used.items()]
         return JSONResponse({"days": days, "tokens_a_day": most.rate_tokens if most.limits == "on" else 0})
 

@@ -48,8 +48,8 @@ class SignIn:
         identity, name = await self._vouched(request, body)
         self._access.authorise(identity, "operate" if identity.role == "operator" else "chat")
         left_s = min(identity.expires_at / 1000 - time.time(), 10 * 365 * DAY)
-        secret = await self._node.credentials.issue("login", identity, seconds=left_s, name=name)
-        await self._node.audit.record("signed_in", identity.user, name=name, role=identity.role)
+        secret = await self._node.state.credentials.issue("login", identity, seconds=left_s, name=name)
+        await self._node.state.audit.record("signed_in", identity.user, name=name, role=identity.role)
         response = JSONResponse(_who(identity, name))
         set_cookie(response, visitor, LOGIN, secret, math.ceil(left_s))
         return response
@@ -59,12 +59,12 @@ class SignIn:
         visitor = visitor_of(request)
         secret = cookie_of(visitor, LOGIN)
         if secret is not None and SECRET.match(secret):
-            known = await self._node.credentials.look("login", secret)
+            known = await self._node.state.credentials.look("login", secret)
             if known is not None:  # first: what is dropped cannot be found again
-                await self._node.pulse.end(known[0].tokens[-1])
-            await self._node.credentials.drop("login", secret)
+                await self._node.state.pulse.end(known[0].tokens[-1])
+            await self._node.state.credentials.drop("login", secret)
             if known is not None:
-                await self._node.audit.record("signed_out", known[0].user, name=known[1])
+                await self._node.state.audit.record("signed_out", known[0].user, name=known[1])
         response = Response(status_code=204)
         set_cookie(response, visitor, LOGIN, "", 0)
         return response
@@ -102,10 +102,10 @@ class SignIn:
             return identity._replace(tokens=(*identity.tokens, login)), ""
         if not body.get("invite"):
             raise BadFrame("expected Authorization: Bearer, or a token, or an invite")
-        taken = await self._node.credentials.take("invite", body["invite"])
-        if taken is None or self._node.pulse.revoked(taken[0]):
+        taken = await self._node.state.credentials.take("invite", body["invite"])
+        if taken is None or self._node.state.pulse.revoked(taken[0]):
             raise Expired("this invitation is not one of ours, or was used, or is too old; ask for another")
-        expires_at = self._node.pulse.now + int(self._seconds * 1000)  # and issued when the invitation was:
+        expires_at = self._node.state.pulse.now + int(self._seconds * 1000)  # and issued when the invitation was:
         return taken[0]._replace(expires_at=expires_at, tokens=(login,)), taken[1]  # a revocation may be on its way
 
 

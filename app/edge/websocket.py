@@ -262,7 +262,7 @@ class Connection:
 
     async def _list(self, id: str) -> None:
         try:
-            listed = await self._node.users.listed(Session(self.user, id))
+            listed = await self._node.state.users.listed(Session(self.user, id))
         except StateUnavailable:
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.changed, id)
             return

@@ -1,7 +1,7 @@
 """What the scripts answer: values, also where the answer is no."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from app.core.entries import Batch
 from app.core.model import Cursor, Request, Turn, Writer
@@ -12,8 +12,9 @@ class Carry:
     """A run put into this node's hands: the right to write it, and all that answering it needs.
 
     `turns` are the newest of the history and end with the question. `left_s` is the time until its deadline.
-    `how` says what is to be done: answer (`new`, `restart`), go on after `partial` (`continue`), or end the run with
-    `partial` as its text: `stopped`, or the code of its failure.
+    `log` has the run's entries as they stand. `how` says what is to be done: answer (`new`, `restart`), go on after
+    them (`continue`; `resume`, where the upstream is at `place`), or end the run with them: `stopped`, or the code of
+    its failure. `usage` is what it has used before.
     """
 
     writer: Writer
@@ -22,7 +23,9 @@ class Carry:
     turns: tuple[Turn, ...]
     attempt: int = 1
     how: str = "new"
-    partial: str = ""
+    log: tuple[bytes, ...] = ()
+    place: str = ""
+    usage: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +39,39 @@ class Said:
     carry: Carry | None
 
 
+Wanted = Literal["", "stop", "pause"]  # what somebody wants of a run: that it ends, or is held
+
+
 class Appended(NamedTuple):
-    """Entries are in the log, now or since an earlier try. `stop`: somebody wants the run to end."""
+    """Entries are in the log, now or since an earlier try."""
 
     after: Cursor
     at: Cursor
-    stop: bool
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """The lease goes on. `stop`: somebody wants the run to end."""
+    """The lease goes on."""
 
-    stop: bool
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The run waits for a person, and is nobody's meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """No call waits for a person any more: their `answer` entries, encoded."""
+
+    answers: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToStop:
+    """The run is not held: somebody wants it to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +103,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Another attempt has begun, now or since an earlier try. `stop`: somebody wants the run to end."""
+    """Another attempt has begun, now or since an earlier try."""
 
     attempt: int
-    stop: bool
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True)

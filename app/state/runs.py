@@ -2,18 +2,64 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+import msgpack
 
 from app.core.entries import EMPTY_SHA256
 from app.core.model import Cursor, Turn, Writer
 from app.state.bounds import ATTEMPTS, LAPSED, LOG_ENTRIES, TITLE_MS, Bounds
 from app.state.keys import BELL, leases, session_keys
-from app.state.outcomes import Again, Appended, Carry, Ended, Fenced, Lost, Moved, Renewed, Restored, UsedUp
+from app.state.outcomes import (
+    Again,
+    Appended,
+    Carry,
+    Decided,
+    Ended,
+    Fenced,
+    Held,
+    Lost,
+    Moved,
+    Renewed,
+    Restored,
+    ToStop,
+    UsedUp,
+    Wanted,
+)
 from app.state.script import Scripts
-from app.state.stored import carry_of, cursor_of, member_of, packed, record_of, run_named, running_of
+from app.state.stored import carry_of, cursor_of, member_of, packed, record_of, run_named
 
 FEW: Final = ("append", "restore")
+WANTED: Final[dict[bytes, Wanted]] = {b"": "", b"1": "stop", b"pause": "pause"}
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a run's record knows of what is done besides writing.
+
+    `open`: whether calls are under way, which may be made again (`idempotent`) or of which one may not (`once`).
+    `settled`: whether one has settled so far. `asked`: the calls about which people are asked. `usage`: what the run
+    has used so far.
+    """
+
+    open: Literal["", "idempotent", "once"] = ""
+    settled: bool = False
+    asked: tuple[str, ...] = ()
+    usage: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """All that a script needs to end a run while it is held: its `end` entry, encoded, and its turn.
+
+    `partial`: it has text since its last settled call, after which not every model can go on.
+    """
+
+    end: bytes
+    turn: Turn
+    partial: bool
+    usage: Mapping[str, Any]
 
 
 class Runs:
@@ -35,23 +81,52 @@ class Runs:
             int(seconds * 1000) for seconds in (bounds.lease_s, bounds.run_s, bounds.session_s)
         )
 
-    async def append(self, writer: Writer, count: int, added: list[bytes]) -> Appended | Fenced | Lost:
-        """Append encoded entries as `writer`, who has appended `count` times, and renew its lease."""
-        status, *rest = await self._write("append", writer, count, self._lease_ms, *added)
+    async def append(self, writer: Writer, count: int, added: list[bytes], place: str = "") -> Appended | Fenced | Lost:
+        """Append encoded entries as `writer`, who has appended `count` times, and renew its lease.
+
+        `place`: where the upstream can be taken up again after these, if it keeps its answers.
+        """
+        return self._appended(await self._write("append", writer, count, self._lease_ms, place, *added))
+
+    async def work(self, writer: Writer, count: int, added: list[bytes], doing: Doing) -> Appended | Fenced | Lost:
+        """Append encoded entries of what is done besides writing, and have the run's record know it."""
+        return self._appended(
+            await self._write(
+                "work", writer, count, self._lease_ms, doing.open, "1" if doing.settled else "", packed(doing.asked),
+                packed(doing.usage), *added,
+            )
+        )  # fmt: skip
+
+    async def hold(
+        self, writer: Writer, count: int, why: str, until_ms: int, added: bytes, held: Closing
+    ) -> Held | Decided | ToStop | Fenced | Lost:
+        """Have a run wait for a person, until a time by Redis's clock: `approval` or `pause`."""
+        keys, member = session_keys(writer.session), member_of(writer.session, writer.run)
+        status, *rest = await self._scripts.run(
+            "hold", keys.all, self._scripts.channel(keys.live), member, writer.run, writer.fence, writer.incarnation,
+            count, why, until_ms, self._ttl_ms, held.end, record_of(held.turn), "1" if held.partial else "",
+            packed(held.usage), added,
+        )  # fmt: skip
         match status:
-            case b"appended" | b"already":
-                self.appends += 1
-                return Appended(cursor_of(rest[0]), cursor_of(rest[1]), rest[2] == b"1")
+            case b"held":
+                return Held()
+            case b"decided":
+                return Decided(tuple(rest[0]))
+            case b"stop":
+                return ToStop()
             case b"lost":
                 return Lost(int(rest[0]))
         return Fenced()
 
-    async def again(self, writer: Writer, count: int, how: str) -> Again | UsedUp | Fenced | Lost:
-        """Begin another attempt as `writer`, who has appended `count` times: `restart` or `continue`."""
-        status, *rest = await self._write("attempt", writer, count, self._lease_ms, ATTEMPTS, how, self._name)
+    async def again(self, writer: Writer, count: int, how: str, model: str = "") -> Again | UsedUp | Fenced | Lost:
+        """Begin another attempt as `writer`, who has appended `count` times: `restart` or `continue`.
+
+        Where another `model` is to be asked instead, that is no attempt more.
+        """
+        status, *rest = await self._write("attempt", writer, count, self._lease_ms, ATTEMPTS, how, self._name, model)
         match status:
             case b"again":
-                return Again(int(rest[0]), rest[1] == b"1")
+                return Again(int(rest[0]), WANTED[rest[1]])
             case b"used_up":
                 return UsedUp()
             case b"lost":
@@ -59,14 +134,14 @@ class Runs:
         return Fenced()
 
     async def restore(
-        self, writer: Writer, count: int, lost: list[tuple[Cursor, Cursor, list[bytes]]]
+        self, writer: Writer, count: int, lost: list[tuple[Cursor, Cursor, list[bytes]]], place: str = ""
     ) -> Restored | Moved | Fenced:
         """Put back the appends after the `count` that Redis remembers of `writer`, under their old ids.
 
         Each of `lost` is the cursor before it, the cursor at its end, and its entries.
         """
         groups = [part for _, at, added in lost for part in (str(at), len(added), *added)]
-        status, *rest = await self._write("restore", writer, count, self._lease_ms, str(lost[0][0]), *groups)
+        status, *rest = await self._write("restore", writer, count, self._lease_ms, str(lost[0][0]), place, *groups)
         match status:
             case b"restored":
                 return Restored(int(rest[0]))
@@ -81,7 +156,7 @@ class Runs:
             "renew", keys.few, member_of(writer.session, writer.run), writer.run, writer.fence, writer.incarnation,
             self._lease_ms,
         )  # fmt: skip
-        return Renewed(rest[0] == b"1") if status == b"renewed" else Fenced()
+        return Renewed(WANTED[rest[0]]) if status == b"renewed" else Fenced()
 
     async def end(
         self, writer: Writer, count: int, added: list[bytes], turn: Turn, *, titles: bool = False
@@ -128,7 +203,7 @@ class Runs:
     async def claim(self, member: str, can: Mapping[str, str]) -> Carry | None:
         """Take over the run that a lapsed lease names; None if it is over, lives, or has a model that is not here.
 
-        `can` says of each model that this node has how its answers go on: `restart`, `continue` or `fail`.
+        `can` says of each model that this node has how its answers go on: `restart`, `continue`, `resume` or `fail`.
         """
         session, run = run_named(member)
         keys = session_keys(session)
@@ -140,8 +215,20 @@ class Runs:
         carry = carry_of(session, rest[0], self._incarnation, self._damaged) if status == b"claimed" else None
         if carry is None:
             return None
-        running = running_of(run, rest[2])
-        return replace(carry, how=rest[1].decode(), partial=running["text"] if running else "")
+        _, how, log, place, used = rest
+        return replace(
+            carry, how=how.decode(), log=tuple(fields[1] for _, fields in log), place=place.decode(),
+            usage=msgpack.unpackb(used) if used else {},
+        )  # fmt: skip
+
+    def _appended(self, answer: list[Any]) -> Appended | Fenced | Lost:
+        match answer:
+            case [b"appended" | b"already", after, at, stop]:
+                self.appends += 1
+                return Appended(cursor_of(after), cursor_of(at), WANTED[stop])
+            case [b"lost", count]:
+                return Lost(int(count))
+        return Fenced()
 
     async def _write(self, script: str, writer: Writer, count: int, *arguments: Any) -> list[Any]:
         """Run a script that writes as `writer`."""

@@ -24,8 +24,8 @@ from app.state.keys import channel_in
 TOTAL_SECONDS: Final = 5.0
 RETRY_MS: Final = 1000
 ON_SESSIONS: Final = (
-    "append", "attempt", "claim", "delete", "end", "history", "meta", "put", "rating", "read", "release", "renew",
-    "restore", "say", "set", "snapshot", "stop",
+    "answer", "append", "attempt", "claim", "delete", "end", "history", "hold", "meta", "pause", "put", "rating",
+    "read", "release", "renew", "restore", "resume", "say", "set", "snapshot", "stop", "work",
 )  # fmt: skip
 PRELUDE: Final = dict.fromkeys(ON_SESSIONS, "prelude") | dict.fromkeys(("rate", "turn"), "gcra")
 

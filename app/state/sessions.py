@@ -10,13 +10,13 @@ import msgspec
 
 from app.core import entries
 from app.core.coalesce import pieces
-from app.core.entries import Batch
+from app.core.entries import EMPTY_SHA256, Batch
 from app.core.errors import Busy, IdReused, NotFound, QueueFull, TooLong
 from app.core.model import START, Cursor, Request, Session, Turn, title_of
 from app.core.protocol import ANSWER_BYTES, BATCH_BYTES, QUEUED, SNAPSHOT_BYTES, TEXT_BYTES
 from app.core.questions import Again, Question, Say, fingerprint, kind_of_question
 from app.state.bounds import ENTRIES, GONE_SECONDS, LOG_ENTRIES, MESSAGE_IDS, QUEUE_BYTES, Bounds
-from app.state.keys import session_keys
+from app.state.keys import BELL, session_keys
 from app.state.outcomes import Page, Read, Reset, Said, Snapshot
 from app.state.script import Scripts
 from app.state.stored import (
@@ -51,9 +51,13 @@ class Sessions:
             int(seconds * 1000) for seconds in (bounds.lease_s, bounds.run_s, bounds.session_s)
         )
 
-    async def say(self, session: Session, asked: Question, *, run: str, model: str, models: Sequence[str] = ()) -> Said:
+    async def say(
+        self, session: Session, asked: Question, *, run: str, model: str, models: Sequence[str] = (),
+        tools: Sequence[str] = (),
+    ) -> Said:  # fmt: skip
         """Accept a question and begin its run here, or queue it. `run` is the id it gets if it is new. Where it names
-        no model, the session's own answers, if it is one of `models`; else `model`.
+        no model, the session's own answers, if it is one of `models`; else `model`. `tools`: what it may have called,
+        beside the tools of the node. A run that is held ends.
 
         Raises:
             IdReused, Busy, QueueFull, StateUnavailable
@@ -63,19 +67,21 @@ class Sessions:
         live = self._scripts.channel(keys.live)
         if isinstance(asked, Again):
             text, turn, waiting, record = "", b"", b"", b""
-            request = Request(turn=asked.turn, run=run, text=text, model=model)
+            request = Request(turn=asked.turn, run=run, text=text, model=model, tools=tuple(tools))
         else:
             text = asked.text
             turn = entries.encode(entries.Turn(id=asked.id, text=text, run=run))
             waiting = entries.encode(entries.Turn(id=asked.id, text=text, run=run, queued=True))
             record = record_of(Turn(id="", role="user", text=text, run=run))
-            request = Request(turn=asked.id, run=run, text=text, model=model, context=asked.context)
+            request = Request(
+                turn=asked.id, run=run, text=text, model=model, context=asked.context, tools=tuple(tools)
+            )  # fmt: skip
         status, *rest = await self._scripts.run(
             "say", keys.all, live, member_of(session, run), asked.id, fingerprint(asked), run, turn, waiting, record,
             packed(request), model, asked.when_busy, self._incarnation, self._name, self._lease_ms, self._run_ms,
             self._ttl_ms, QUEUED, self._bounds.turns, MESSAGE_IDS, title_of(text), self._window, QUEUE_BYTES,
             len(msgspec.json.encode(text)), "" if asked.model else "\n".join(("", *models, "")),
-            kind_of_question(asked), "" if isinstance(asked, Say) else asked.turn,
+            kind_of_question(asked), "" if isinstance(asked, Say) else asked.turn, LOG_ENTRIES, EMPTY_SHA256,
         )  # fmt: skip
         match status:
             case b"id_reused":
@@ -93,15 +99,19 @@ class Sessions:
         return Said(was_run.decode(), cursor_of(before), cursor_of(at), bool(duplicate), carry)
 
     async def stop(self, session: Session, run: str) -> Cursor:
-        """Ask a run to end, and return the log's head. A run that is over already is no error.
+        """Ask a run to end, and return the log's head. A run that is over already is no error; one that waits, in the
+        queue or for a person, ends here.
 
         Raises:
             NotFound: the session never had such a run, or has forgotten it.
         """
         keys = session_keys(session)
         live = self._scripts.channel(keys.live)
-        end = entries.End(run=run, state="stopped", length=0, sha256=entries.EMPTY_SHA256)
-        status, *rest = await self._scripts.run("stop", keys.all, live, run, entries.encode(end))
+        end = entries.End(run=run, state="stopped", length=0, sha256=EMPTY_SHA256)
+        status, *rest = await self._scripts.run(
+            "stop", keys.all, live, run, entries.encode(end), session.name + " ", self._run_ms, self._ttl_ms,
+            self._bounds.turns, LOG_ENTRIES, EMPTY_SHA256, self._scripts.channel(BELL),
+        )  # fmt: skip
         if status == b"not_found":
             raise NotFound(f"no run {run!r} in this session")
         return cursor_of(rest[0])

@@ -127,6 +127,8 @@ export const FOLD = {
     if (entry.usage != null) turn.usage = entry.usage;
     if (entry.state !== "done") turn.state = entry.state;
     if (entry.state !== "done" && entry.code != null) turn.code = entry.code;
+    if (run.reasoning) turn.reasoning = run.reasoning;
+    if (run.tools.length) turn.calls = run.tools;
     if (run.replaced) turn.replaced = run.replaced;
     session.turns.push(turn);
     session.run = null;

@@ -242,7 +242,7 @@ async def test_who_is_revoked_is_led_out(
         here.page.on("websocket", lambda socket: sockets.append(socket))
         await here.page.route("**/sign-in?ended", slowly)
         began = time.monotonic()
-        await node.node.pulse.revoke(ADA)
+        await node.node.state.pulse.revoke(ADA)
         await here.page.wait_for_url(f"{node.http}/sign-in?ended#{session}")
         assert time.monotonic() - began < WITHIN_SECONDS
         await expect(here.page.get_by_text("Your sign-in is over.")).to_be_visible()

@@ -27,7 +27,7 @@ async def test_deployments_in_two_databases_hear_nothing_of_each_other(redis_url
             assert [answer["text"] for answer in answers] == ["".join(pieces)] * 2
             assert (one.differs, two.differs, a.node.hub.tally.healed, b.node.hub.tally.healed) == (0, 0, 0, 0)
             await until(lambda: one.listed and two.listed)
-            assert not {*a.node.bus.channels} - {*b.node.bus.channels} - {a.node._own}
+            assert not {*a.node.state.bus.channels} - {*b.node.state.bus.channels} - {a.node.state.own}
         heard = {str(message["channel"]) for message in iter(lambda: all_channels.get_message(timeout=0.2), None)}
         ours = {channel for channel in heard if ":live" in channel or ":stale" in channel}
         assert {channel.removesuffix("@1'") for channel in ours if channel.endswith("@1'")} == {

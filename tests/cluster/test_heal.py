@@ -61,12 +61,12 @@ async def test_a_lost_publish_is_found_by_the_next_one(redis_url: str, redis: An
 
         step.release()
         await until_text("one ")
-        channel = next(channel for channel in b.node.bus.channels if ":live:" in channel)
-        b.node.bus.unsubscribe(channel)
+        channel = next(channel for channel in b.node.state.bus.channels if ":live:" in channel)
+        b.node.state.bus.unsubscribe(channel)
         await until(lambda: redis.pubsub_numsub(channel)[0][1] == 1)
         step.release()
         await until(lambda: _text_in_log(redis).endswith("two "))
-        await b.node.bus.subscribe(channel)
+        await b.node.state.bus.subscribe(channel)
         step.release()
         await until_text("one two three ")
         assert b.node.hub.tally.healed >= 1

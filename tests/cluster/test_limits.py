@@ -29,7 +29,7 @@ async def test_a_burst_is_exact_over_nodes(redis_url: str, model: Script) -> Non
     limit = Rate("tests", 1200)
     few = Rate("tests", 10)
     async with two(redis_url, model) as (a, b):
-        rates = [a.node.rates, b.node.rates]
+        rates = [a.node.state.rates, b.node.state.rates]
 
         async def charge(index: int) -> None:
             await rates[index % 2].charge(user_tag(ADA), [(few, 1)])
@@ -51,13 +51,13 @@ async def test_all_or_nothing(redis_url: str, redis: redis_package.Redis, model:
     """What one of several limits refuses is taken from none; a cost over the burst counts as the burst."""
     wide, narrow = Rate("wide", 100), Rate("narrow", 1)
     async with serving(redis_url, model) as served:
-        rates = served.node.rates
+        rates = served.node.state.rates
         await rates.charge(user_tag(ADA), [(narrow, 5)])
         before = redis.get(f"{user_tag(ADA)}:rate:wide")
         with pytest.raises(RateLimited, match="narrow"):
             await rates.charge(user_tag(ADA), [(wide, 10), (narrow, 1)])
         assert before == redis.get(f"{user_tag(ADA)}:rate:wide")
-        assert served.node.rates.refused == Counter({"narrow": 1})
+        assert served.node.state.rates.refused == Counter({"narrow": 1})
         assert 0 < redis.pttl(f"{user_tag(ADA)}:rate:narrow") <= 60_000
 
 
@@ -111,7 +111,7 @@ async def test_a_hundred_at_once_get_three_places(redis_url: str, model: Script)
 
         async def turn(index: int) -> bool:
             try:
-                await (a, b)[index % 2].node.rates.turn(Session(ADA, f"s{index}"), [], running=3, tokens=0)
+                await (a, b)[index % 2].node.state.rates.turn(Session(ADA, f"s{index}"), [], running=3, tokens=0)
             except TooMany:
                 return False
             return True
@@ -122,9 +122,9 @@ async def test_a_hundred_at_once_get_three_places(redis_url: str, model: Script)
 async def test_a_place_that_was_never_given_up(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
     """A node that died left places behind: where all seem taken, the sessions themselves are asked."""
     async with serving(redis_url, model) as served:
-        old = served.node.pulse.now - 60_000
-        redis.hset(user_running(ADA), mapping={"s1": old, "s2": old, "s3": served.node.pulse.now})
-        await served.node.rates.turn(Session(ADA, "s4"), [], running=3, tokens=0)
+        old = served.node.state.pulse.now - 60_000
+        redis.hset(user_running(ADA), mapping={"s1": old, "s2": old, "s3": served.node.state.pulse.now})
+        await served.node.state.rates.turn(Session(ADA, "s4"), [], running=3, tokens=0)
         assert {b"s3", b"s4"} == set(redis.hkeys(user_running(ADA)))
 
 
@@ -137,7 +137,7 @@ async def test_tokens_of_a_day(redis_url: str, redis: redis_package.Redis, model
         error = await wire.ask("say", session="s", id="m2", text="x")
         refused(error, "quota_exceeded", error["ref"])
         with pytest.raises(QuotaExceeded) as caught:
-            await served.node.rates.turn(Session(ADA, "s"), [], running=0, tokens=4)
+            await served.node.state.rates.turn(Session(ADA, "s"), [], running=0, tokens=4)
         left_s = 86_400 - time.time() % 86_400
         assert abs((caught.value.after_ms or 0) / 1000 - left_s) < 5
 
@@ -151,7 +151,7 @@ async def test_what_a_node_used_last_is_counted(redis_url: str, redis: redis_pac
     assert time.monotonic() - ending < 2
     assert redis.hvals(user_quota(ADA)) == [b"6"], said
     with pytest.raises(StateUnavailable):
-        await served.node.sessions.ping()
+        await served.node.state.sessions.ping()
 
 
 @both_codecs
@@ -279,4 +279,4 @@ async def _away(redis: redis_package.Redis, served: Served) -> None:
     for client in redis.client_list():
         if client["name"] == "chat":
             redis.client_kill(client["addr"])
-    await until(lambda: served.node.pipe.breaker.state != "closed")
+    await until(lambda: served.node.state.pipe.breaker.state != "closed")

@@ -72,7 +72,7 @@ async def test_what_is_known_stays_known_without_redis(
     async with serving(redis_url, model, **JWT) as served:
         await _revoke(served, name="ada")
         redis.delete("{nodes}:revoked")
-        await served.node.pulse.beat()
+        await served.node.state.pulse.beat()
         async with dialled(served, Codec.JSON, bearer("ada", iat=1)) as wire:
             assert (await wire.closed())[0] == 4500
 

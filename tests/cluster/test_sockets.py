@@ -69,7 +69,7 @@ async def test_junk_on_a_channel_harms_nobody(redis_url: str, redis: Any, model:
     async with serving(redis_url, model) as a, reading(a.ws) as reader:
         await reader.ask(type="open", session="s")
         await reader.next("snapshot")
-        channel = next(channel for channel in a.node.bus.channels if ":live:" in channel)
+        channel = next(channel for channel in a.node.state.bus.channels if ":live:" in channel)
         for junk in (b"hello", b"", b"1-1 2-2 \xc1", b"0-0 5-1 \x01", b"0-0 9-2 \x81\xa4kind"):
             redis.publish(channel, junk)
         said = await reader.ask(type="say", session="s", id="m", text="Hello.")

@@ -26,7 +26,7 @@ async def test_while_redis_is_away_commands_are_refused_at_once(model: Script) -
                 client.config_set("maxclients", 1)
                 for kind in ("normal", "pubsub"):
                     client.client_kill_filter(_type=kind, skipme=True)
-                await until(lambda: node.node.pipe.breaker.state == "open")
+                await until(lambda: node.node.state.pipe.breaker.state == "open")
                 began = time.monotonic()
                 refused = await reader.ask(type="history", session="s", limit=10)
                 assert time.monotonic() - began < 0.5
@@ -34,7 +34,7 @@ async def test_while_redis_is_away_commands_are_refused_at_once(model: Script) -
                 assert 0 < refused["after_ms"] <= 1200
                 assert (await reader.ask(type="ping"))["type"] == "ok"
                 client.config_set("maxclients", 1000)
-            await until(lambda: node.node.pipe.breaker.state == "closed")
+            await until(lambda: node.node.state.pipe.breaker.state == "closed")
             assert (await reader.ask(type="history", session="s", limit=10))["type"] == "ok"
             async with asyncio.timeout(10):
                 assert (await said.answer())["text"] == "".join(f"{index} " for index in range(60))

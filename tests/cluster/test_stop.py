@@ -54,7 +54,7 @@ async def test_stop_while_the_first_token_is_awaited(redis_url: str, model: Scri
 
 def _deafen(served: Served) -> None:
     """Have a node hear nothing that is published, from now on, and not know it: real UNSUBSCRIBEs."""
-    bus = served.node.bus
+    bus = served.node.state.bus
     for channel in list(bus.channels):
         bus.unsubscribe(channel)
 
@@ -69,7 +69,7 @@ async def test_stop_with_every_publish_lost(redis_url: str, model: Script, answe
         await until(lambda: model.asked)
         _deafen(a)
         _deafen(b)
-        assert node_channel(a.node.incarnation) not in a.node.bus.channels
+        assert node_channel(a.node.incarnation) not in a.node.state.bus.channels
         began = time.monotonic()
         await other.ask(type="stop", session="s", run=said["run"])
         await until(lambda: a.node.runner.running == 0)

@@ -23,22 +23,22 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 async def test_contexts_are_kept(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
     """Values of every kind, changed one by one; they live 30 days; what nobody knows is empty."""
     async with two(redis_url, model) as (a, b):
-        one, other = a.node.storage, b.node.storage
+        one, other = a.node.state.storage, b.node.state.storage
         assert await one.get_user_context(ADA) == {}
         values = {"expertise_level": "expert", "pi": 3.5, "list": [1, None, {"x": "é"}], "off": False, "map": {}}
         await one.update_user_context(ADA, values)
         assert await other.get_user_context(ADA) == values
         await other.update_user_context(ADA, {"pi": None, "off": True})
-        await until(lambda: a.node.storage.misses + a.node.storage.hits >= 1)
+        await until(lambda: a.node.state.storage.misses + a.node.state.storage.hits >= 1)
         del values["pi"]
-        assert await b.node.storage.get_user_context(ADA) == values | {"off": True}
+        assert await b.node.state.storage.get_user_context(ADA) == values | {"off": True}
         assert 29.9 * 86_400 < int(str(redis.ttl(user_context(ADA)))) <= 30 * 86_400
 
 
 async def test_nobody_overwrites_what_they_have_not_seen(redis_url: str, model: Script) -> None:
     """Compare-and-set: of many who change the same version, one does; without a version, all changes count."""
     async with two(redis_url, model) as (a, b):
-        contexts = (a.node.contexts, b.node.contexts)
+        contexts = (a.node.state.contexts, b.node.state.contexts)
         await contexts[0].change_user(ADA, {"count": 0})
 
         async def change(index: int) -> bool:
@@ -61,8 +61,8 @@ async def test_nobody_overwrites_what_they_have_not_seen(redis_url: str, model: 
 async def test_a_change_whose_answer_was_lost_may_be_made_again(redis_url: str, model: Script) -> None:
     """The same change with the same version finds itself."""
     async with serving(redis_url, model) as served:
-        first = await served.node.contexts.change_user(ADA, {"x": 1}, 0)
-        again = await served.node.contexts.change_user(ADA, {"x": 1}, 0)
+        first = await served.node.state.contexts.change_user(ADA, {"x": 1}, 0)
+        again = await served.node.state.contexts.change_user(ADA, {"x": 1}, 0)
         assert (first.version, again) == (1, first)
 
 
@@ -77,10 +77,10 @@ async def test_a_change_whose_answer_was_lost_may_be_made_again(redis_url: str, 
 async def test_what_cannot_be_kept(redis_url: str, model: Script, given: dict[str, Any], error: type) -> None:
     """A typed error, and nothing is changed."""
     async with serving(redis_url, model) as served:
-        await served.node.contexts.change_user(ADA, {"kept": 1})
+        await served.node.state.contexts.change_user(ADA, {"kept": 1})
         with pytest.raises(error):
-            await served.node.contexts.change_user(ADA, {"new": 1} | given)
-        assert (await served.node.contexts.of_user(ADA)).values == {"kept": 1}
+            await served.node.state.contexts.change_user(ADA, {"new": 1} | given)
+        assert (await served.node.state.contexts.of_user(ADA)).values == {"kept": 1}
 
 
 @both_codecs
@@ -97,14 +97,14 @@ async def test_counts_are_exact(redis_url: str, redis: redis_package.Redis, mode
         counted = [Session(ADA, f"s{index}") for index in range(20)]
 
         async def all_counted() -> bool:
-            found = [await a.node.storage.get_session_metadata(session) for session in counted]
+            found = [await a.node.state.storage.get_session_metadata(session) for session in counted]
             return [one.get("message_count") for one in found] == [10] * 20
 
         await becomes(all_counted, 30)
         await until(lambda: redis.hget(user_context(ADA), "times") == b"200")
-        context = await b.node.contexts.of_user(ADA)
+        context = await b.node.state.contexts.of_user(ADA)
         assert context.times == 200
-        metadata = await a.node.storage.get_session_metadata(counted[0])
+        metadata = await a.node.state.storage.get_session_metadata(counted[0])
         assert abs((datetime.now(UTC) - datetime.fromisoformat(metadata["last_activity"])).total_seconds()) < 60
 
 
@@ -116,15 +116,15 @@ async def test_damaged_values_are_left_out(redis_url: str, redis: redis_package.
         redis.hset(user_context(ADA), mapping={"v:bad": "{", "v:good": "1", "v:worse": b"\xff"})
         redis.lset(session_keys(TALE).turns, 1, "1-1 r-x {no msgpack")
         redis.hset(session_keys(TALE).head, "s:temperature", "{")
-        assert (await served.node.contexts.of_user(ADA)).values == {"good": 1}
-        history = await served.node.storage.get_conversation_history(TALE)
+        assert (await served.node.state.contexts.of_user(ADA)).values == {"good": 1}
+        history = await served.node.state.storage.get_conversation_history(TALE)
         assert [turn.metadata["id"] for turn in history if turn.role == "user"] == ["m1", "m2"]
         assert len(history) == 3
-        await served.node.storage.get_session_metadata(TALE)
+        await served.node.state.storage.get_session_metadata(TALE)
         snapshot = await wire.ok("open", session="tale")
         assert snapshot["type"] == "ok"
         await wire.said("m3", session="tale")
-        damaged = served.node.damaged
+        damaged = served.node.state.damaged
         assert (damaged["context"] >= 2, damaged["turn"] >= 2, damaged["setting"] >= 1) == (True, True, True)
         assert damaged.keys() == {"context", "turn", "setting"}
 
@@ -136,21 +136,21 @@ async def test_turns_can_be_put(redis_url: str, model: Script) -> None:
         question = ConversationTurn("user", "Hello?", NOW, {"id": "q1"})
         answer = ConversationTurn("assistant", "Hello! " * 3000, NOW, {"id": "a1"})
         for turn in (question, answer, question, answer):
-            await a.node.storage.append_conversation_turn(TALE, turn)
-        history = await b.node.storage.get_conversation_history(TALE)
+            await a.node.state.storage.append_conversation_turn(TALE, turn)
+        history = await b.node.state.storage.get_conversation_history(TALE)
         assert [(turn.role, turn.content) for turn in history] == [("user", "Hello?"), ("assistant", "Hello! " * 3000)]
         end = await wire.ended("a1")
         assert end["length"] == len("Hello! " * 3000)
         model.answers.append(["one ", 60.0])
         run = (await wire.ok("say", session="tale", id="m", text="x"))["run"]
         with pytest.raises(Busy):
-            await a.node.storage.append_conversation_turn(TALE, ConversationTurn("user", "x", NOW))
+            await a.node.state.storage.append_conversation_turn(TALE, ConversationTurn("user", "x", NOW))
         await wire.ok("stop", session="tale", run=run)
         for wrong in (ConversationTurn("tool", "x", NOW), ConversationTurn("user", "x", NOW, {"id": "a/b"})):
             with pytest.raises(BadFrame):
-                await a.node.storage.append_conversation_turn(TALE, wrong)
+                await a.node.state.storage.append_conversation_turn(TALE, wrong)
         with pytest.raises(TooLong):
-            await a.node.storage.append_conversation_turn(TALE, ConversationTurn("user", "x" * 40_000, NOW))
+            await a.node.state.storage.append_conversation_turn(TALE, ConversationTurn("user", "x" * 40_000, NOW))
 
 
 def test_a_turn_is_what_it_was() -> None:
@@ -166,14 +166,14 @@ def test_a_turn_is_what_it_was() -> None:
 async def test_what_is_kept_is_dropped_when_it_changes(redis_url: str, model: Script) -> None:
     """At another node too, through the user's channel; read again and again it asks Redis once."""
     async with two(redis_url, model) as (a, b):
-        kept = b.node.storage
-        await a.node.storage.update_user_context(ADA, {"x": 1})
+        kept = b.node.state.storage
+        await a.node.state.storage.update_user_context(ADA, {"x": 1})
         for _ in range(10):
             found = await kept.get_user_context(ADA)
             assert found == {"x": 1}
             found["x"] = "changed by who read it"
         assert (kept.hits, kept.misses) == (9, 1)
-        await a.node.contexts.change_user(ADA, {"x": 2})
+        await a.node.state.contexts.change_user(ADA, {"x": 2})
 
         async def new() -> bool:
             return await kept.get_user_context(ADA) == {"x": 2}
@@ -185,7 +185,7 @@ async def test_what_is_kept_is_dropped_when_it_changes(redis_url: str, model: Sc
 async def test_what_changed_while_it_was_read_is_not_kept(redis_url: str, model: Script) -> None:
     """The read began before the change and ends after it: the next one asks anew."""
     async with serving(redis_url, model) as served:
-        storage, contexts = served.node.storage, served.node.contexts
+        storage, contexts = served.node.state.storage, served.node.state.contexts
         await contexts.change_user(ADA, {"x": 1})
         read = contexts.of_user
         asked, slow = asyncio.Event(), asyncio.Event()
@@ -211,17 +211,17 @@ async def test_nothing_kept_is_used_while_the_bus_is_away(
 ) -> None:
     """What it would have said is not known; and nothing is kept for longer than its time, nor of too many users."""
     async with serving(redis_url, model) as served:
-        storage = served.node.storage
+        storage = served.node.state.storage
         await storage.update_user_context(ADA, {"x": 1})
         await storage.get_user_context(ADA)
         redis.config_set("maxclients", 1)  # it does not come back
         for client in redis.client_list(_type="pubsub"):
             redis.client_kill(client["addr"])
-        await until(lambda: not served.node.bus.confirmed)
+        await until(lambda: not served.node.state.bus.confirmed)
         redis.hset(user_context(ADA), "v:x", "2")  # nobody is told
         assert await storage.get_user_context(ADA) == {"x": 2}
         redis.config_set("maxclients", 10_000)
-        await until(lambda: served.node.bus.confirmed)
+        await until(lambda: served.node.state.bus.confirmed)
         redis.hset(user_context(ADA), "v:x", "3")
         assert await storage.get_user_context(ADA) == {"x": 3}
 
@@ -231,7 +231,7 @@ async def test_an_invalidation_that_is_lost_is_made_up_for(
 ) -> None:
     """In time: nothing is kept for longer; of too many users, those who were read longest ago go."""
     async with serving(redis_url, model) as served:
-        storage = served.node.storage
+        storage = served.node.state.storage
         storage._seconds, storage._size = 0.3, 3
         await storage.update_user_context(ADA, {"x": 1})
         await storage.get_user_context(ADA)
@@ -245,4 +245,4 @@ async def test_an_invalidation_that_is_lost_is_made_up_for(
         for index in range(5):
             await storage.get_user_context(User.of("test", str(index)))
         assert len(storage._kept) == 3
-        assert user_stale(ADA) not in served.node.bus.channels
+        assert user_stale(ADA) not in served.node.state.bus.channels

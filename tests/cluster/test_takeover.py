@@ -235,7 +235,7 @@ async def test_a_run_waits_for_a_node_that_has_its_model(redis_url: str, model: 
             session = await chat.open("s")
             await session.until(lambda: session.transcript.run and session.transcript.run.text)
             a.node.runner.abandon()
-        await c.node.runs.lapsed(range(256), given_up_only=False)
+        await c.node.state.runs.lapsed(range(256), given_up_only=False)
         async with serving(redis_url, model, "b", lease_seconds=LEASE) as b:
             await session.until(lambda: session.turn(said["run"]))
             assert (session.turn(said["run"]) or {})["text"] == "Here."

@@ -72,7 +72,7 @@ async def test_a_persons_title_stands(redis_url: str, model: Script) -> None:
         await answered(chat, "Two?")
         assert (chat.sessions["s"].transcript.title, len(model.asked)) == ("Mine", 3)
         assert [
-            entry.title for entry in (await served.node.users.sessions(ADA, query=None, before=None, limit=9))[0]
+            entry.title for entry in (await served.node.state.users.sessions(ADA, query=None, before=None, limit=9))[0]
         ] == ["Mine"]
 
 
@@ -82,7 +82,7 @@ async def test_what_was_not_said_whole_gives_none(redis_url: str, model: Script)
     async with serving(redis_url, model) as served, connect(served.ws, user="ada") as chat:
         await answered(chat, "One?")
         said = await chat.say("Two?", session="s")
-        await until(lambda: served.node.runs.appends)
+        await until(lambda: served.node.state.runs.appends)
         await chat.stop("s", said.run)
         await said.answer()
         await answered(chat, "Three?")

@@ -105,7 +105,7 @@ async def test_who_is_busy_is_interrupted(redis_url: str, model: Script, codec: 
     async with two(redis_url, model) as (a, b), wired(a, codec) as wire, wired(b, codec) as other:
         await other.ok("open", session="s")
         run = (await wire.ok("say", session="s", id="m1", text="A?"))["run"]
-        await until(lambda: a.node.runs.appends)
+        await until(lambda: a.node.state.runs.appends)
         error = await wire.ask("again", session="s", id="g0", turn="m1", when_busy="reject")
         refused(error, "busy", error["ref"])
         head = (await wire.ok("open", session="s"))["at"]

@@ -68,8 +68,8 @@ async def test_nothing_is_left_of_who_asks(redis_url: str, redis: redis_package.
         ada, eve = User.of("", "ada").key, User.of("", "eve").key
         for name in ("ada", "eve"):
             await _spoken(a, name, f"{SECRET} of {name}")
-        await b.node.storage.get_user_context(User(ada))
-        await b.node.storage.update_session_metadata((await _one(b, ada)), {"k": SECRET})
+        await b.node.state.storage.get_user_context(User(ada))
+        await b.node.state.storage.update_session_metadata((await _one(b, ada)), {"k": SECRET})
         signed = await client.post(f"{a.http}/api/sign-in", headers=bearer("ada"), json={})
         cookie = {"Cookie": f"chat_login={signed.cookies['chat_login']}", "Origin": a.http}
         await client.post(f"{a.http}/api/ticket", headers=bearer("ada"))
@@ -99,7 +99,7 @@ async def test_nothing_is_left_of_who_asks(redis_url: str, redis: redis_package.
 
 
 async def _one(served: Served, key: str) -> Session:
-    [listed, *_], _ = await served.node.users.sessions(User(key), query=None, before=None, limit=9)
+    [listed, *_], _ = await served.node.state.users.sessions(User(key), query=None, before=None, limit=9)
     return Session(User(key), listed.id)
 
 
@@ -107,7 +107,7 @@ async def test_an_invitation_goes_too(redis_url: str, redis: redis_package.Redis
     """One that was not used, of the same person."""
     async with serving(redis_url, model, **JWT) as served, httpx.AsyncClient(trust_env=False) as client:
         for _ in range(2):
-            link = await sign_in.invite(served.node.credentials, served.node.pulse, "bo", seconds=600)
+            link = await sign_in.invite(served.node.state.credentials, served.node.state.pulse, "bo", seconds=600)
         signed = await client.post(f"{served.http}/api/sign-in", json={"invite": link}, headers={"Origin": served.http})
         cookie = {"Cookie": f"chat_login={signed.cookies['chat_login']}", "Origin": served.http}
         assert (await client.delete(f"{served.http}/api/me", headers=cookie)).status_code == 204

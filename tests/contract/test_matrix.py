@@ -100,7 +100,7 @@ async def _with_ada(redis_url: str, model: Script) -> AsyncIterator[tuple[Served
     async with serving(redis_url, model, **JWT) as served, dialled(served, Codec.JSON, bearer("ada")) as ada:
         await ada.find("welcome")
         run = (await ada.ok("say", session=SESSION, id=MESSAGE, text="A secret."))["run"]
-        await until(lambda: served.node.runs.appends > 0)  # what is said of it, before its long pause
+        await until(lambda: served.node.state.runs.appends > 0)  # what is said of it, before its long pause
         yield served, Theirs(SESSION, run, MESSAGE)
 
 
@@ -242,7 +242,7 @@ async def test_routes_refuse(redis_url: str, redis: redis_package.Redis, model: 
     """Each guarded route, with the status of who asks, and nothing is touched; an operator may operate, a user not."""
     headers, status = REFUSED[who]
     async with _with_ada(redis_url, model) as (served, theirs), httpx.AsyncClient(trust_env=False) as client:
-        await served.node.pulse.revoke(User.of("", "mallory"))
+        await served.node.state.pulse.revoke(User.of("", "mallory"))
         before = _state(redis)
         for door in _guarded(served.site):
             if who == "operator" and door.right == "operate":
@@ -279,7 +279,7 @@ async def test_commands_refuse(
     headers, _ = REFUSED[who]
     closed = {"expired": (4001, ["unauthorized"]), "operator": (4507, ["forbidden"])}.get(who, (4500, ["unauthorized"]))
     async with _with_ada(redis_url, model) as (served, theirs):
-        await served.node.pulse.revoke(User.of("", "mallory"))
+        await served.node.state.pulse.revoke(User.of("", "mallory"))
         before = _state(redis)
         for type, fields in commands(theirs).items():
             async with dialled(served, codec, headers()) as wire:

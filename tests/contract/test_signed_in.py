@@ -286,7 +286,7 @@ async def test_signing_out(redis_url: str, model: Script, codec: Codec) -> None:
 
 async def _invited(served: Served, name: str = "ada", seconds: float = 100.0) -> str:
     node = served.node
-    return await invite(node.credentials, node.pulse, name, seconds=seconds)
+    return await invite(node.state.credentials, node.state.pulse, name, seconds=seconds)
 
 
 async def test_an_invitation(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
@@ -310,10 +310,10 @@ async def test_an_invitation_that_is_taken_back(redis_url: str, model: Script) -
     """Who is revoked cannot use what they were sent before; a new one counts."""
     async with serving(redis_url, model, **JWT) as served, asking(served) as client:
         secret = await _invited(served)
-        await served.node.pulse.revoke(invited("ada"))
+        await served.node.state.pulse.revoke(invited("ada"))
         assert (await client.post("/api/sign-in", json={"invite": secret})).status_code == 401
-        await served.node.pulse.beat()
-        await until(lambda: served.node.pulse.now > max(served.node.pulse._revoked.values()))
+        await served.node.state.pulse.beat()
+        await until(lambda: served.node.state.pulse.now > max(served.node.state.pulse._revoked.values()))
         answer = await client.post("/api/sign-in", json={"invite": await _invited(served)})
         assert answer.status_code == 200
         assert (await client.get("/api/me")).status_code == 200

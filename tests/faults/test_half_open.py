@@ -102,7 +102,7 @@ async def _redis_in_mid_handshake(redis_url: str) -> None:
     ):
         said = await _in_mid_answer(chat)
         proxy.faults = Faults(hole=True)
-        await until(lambda: not node.node.bus.confirmed, HEALED_SECONDS)
+        await until(lambda: not node.node.state.bus.confirmed, HEALED_SECONDS)
         tried = proxy.connections
         await until(lambda: proxy.connections > tried)
         proxy.vanish()
@@ -125,7 +125,7 @@ async def _heals(node: Served, chat: Chat, said: Said) -> None:
 
 async def _reaches_redis(node: Served) -> bool:
     try:
-        await node.node.sessions.ping()
+        await node.node.state.sessions.ping()
     except StateUnavailable as error:
         await asyncio.sleep((error.after_ms or 0) / 1000)
         return False

@@ -129,7 +129,7 @@ def held(served: Served, redis: redis_package.Redis) -> dict[str, Any]:
     keys = [key for key in cast("list[bytes]", redis.keys("*")) if not key.startswith((b"{nodes}", b"audit:"))]
     return {
         "connections": len(served.site.connections), "rooms": served.node.hub.rooms,
-        "runs": served.node.runner.running, "channels": set(served.node.bus.channels), "keys": set(keys),
+        "runs": served.node.runner.running, "channels": set(served.node.state.bus.channels), "keys": set(keys),
         "tasks": len(asyncio.all_tasks()), "files": len(os.listdir("/proc/self/fd")),
     }  # fmt: skip
 

@@ -24,11 +24,11 @@ import referencing
 from app.agent.request import AgentRequest
 from app.agent.tools.tool import Parameters, StatelessTool, ToolError
 from app.core.coalesce import CONTROL, SURROGATE, head_of
+from app.core.protocol import ARGUMENT_BYTES
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 AT_ONCE: Final = 16
 RESULT_BYTES: Final = 16 * 1024
-ARGUMENT_BYTES: Final = 16 * 1024
 SEEN: Final = 200  # characters of what was wrong
 DEEP: Final = 32
 BITS: Final = 53  # of a whole number that a browser can have
@@ -46,6 +46,9 @@ class Source(Protocol):
     @property
     def tools(self) -> Sequence[StatelessTool]:
         """Those that are there now."""
+
+    async def run(self) -> None:
+        """See to it that they are there, until cancelled."""
 
 
 class Toolbox:
@@ -84,6 +87,10 @@ class Toolbox:
     def get(self, name: str, further: Sequence[str] = ()) -> StatelessTool | None:
         """The tool of a name, if such a request may call it."""
         return self._known(further).get(name)
+
+    def find(self, name: str) -> StatelessTool | None:
+        """The tool of a name, whoever may call it."""
+        return self._known(tuple(self._further)).get(name)
 
     def arguments(self, tool: StatelessTool, text: str) -> Parameters:
         """Read the arguments that a model gives, as JSON.

@@ -1,7 +1,7 @@
--- A run's writer tries once more: its model broke off in mid-answer.
+-- A run's writer tries once more: its model broke off in mid-answer, or another one is to be asked.
 --
 -- ARGV  1 channel  2 member  3 run  4 fence  5 incarnation  6 count  7 lease ms  8 max attempts
---       9 restart | continue  10 node's name
+--       9 restart | continue  10 node's name  11 the model to be asked instead, which is no attempt more; or ''
 -- Returns {'again', attempt, stop} | {'used_up'} | {'lost', count} | {'fenced'}
 -- It is an append of the writer's, and counts as one.
 
@@ -19,7 +19,8 @@ end
 if made ~= count then
   return {'lost', made}
 end
-attempt = tonumber(attempt) + 1
+model = ARGV[11] ~= '' and ARGV[11] or model
+attempt = tonumber(attempt) + (ARGV[11] ~= '' and 0 or 1)
 if attempt > tonumber(ARGV[8]) then
   return {'used_up'}
 end
@@ -27,8 +28,9 @@ end
 local turn = cmsgpack.unpack(request).turn
 local after, at = add(channel, {run_entry(run, turn, attempt, how, ARGV[10], model)})
 redis.call('HSET', HEAD, 'count', count + 1, 'after', after, 'at', at)
-redis.call('HSET', RUN, 'attempt', attempt)
-if how == 'restart' then
+redis.call('HDEL', HEAD, 'place')
+redis.call('HSET', RUN, 'attempt', attempt, 'model', model)
+if how == 'restart' and redis.call('HEXISTS', RUN, 'settled') == 0 then
   redis.call('HSET', RUN, 'began', at)
 end
 lease(ARGV[2], tonumber(ARGV[7]))

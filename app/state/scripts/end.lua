@@ -1,6 +1,5 @@
 -- A run's writer ends it: its last text, its end, its turn in the history, the release of its lease and the start
--- of the next that waits are one step. Then the log is trimmed. What waits to answer a turn that is there no more has
--- failed with that.
+-- of the next that waits are one step. Then the log is trimmed.
 --
 -- ARGV  1 channel  2 member  3 run  4 fence  5 incarnation  6 node's name  7 count  8 assistant's turn
 --       9 lease ms  10 run ms  11 session ttl ms  12 max turns  13 max entries  14 window
@@ -26,34 +25,11 @@ if made ~= tonumber(ARGV[7]) then
   return {'lost', made}
 end
 
-local limit, replaced = tonumber(ARGV[12]), redis.call('HGET', RUN, 'replaced')
-redis.call('ZREM', LEASES, ARGV[2])
-redis.call('DEL', RUN)
-redis.call('HSET', HEAD, 'run', '', 'incarnation', '', 'state', 'idle')
-redis.call('HDEL', HEAD, 'stop', 'after', 'at')
-
-local entries = {}
-for i = 18, #ARGV do
-  entries[i - 17] = ARGV[i]
-end
-local now, seq = following(head('ms', 'seq'))
-local at = id_of(now, seq + #entries)
-remember(at, run, ARGV[8], limit, replaced and cmsgpack.unpack(replaced))
-
-local question
-repeat
-  local waiting = redis.call('LPOP', QUEUE)
-  question = waiting and cmsgpack.unpack(waiting)
-  local lost = question and question.kind ~= 'say' and not stands(question)
-  if lost then
-    entries[#entries + 1] = cmsgpack.pack({kind = 'end', run = question.run, state = 'failed', code = 'not_found',
-      length = 0, sha256 = ARGV[16]})
-  end
-until not lost
-if question then
-  start(channel, entries, question, ARGV[15] .. question.run, incarnation, ARGV[6], tonumber(ARGV[9]),
-    tonumber(ARGV[10]), limit)
-else
+local entries, limit = {unpack(ARGV, 18)}, tonumber(ARGV[12])
+local at = over(ARGV[2], entries, ARGV[8], limit)
+local question = begin_next(channel, entries, ARGV[15], incarnation, ARGV[6], tonumber(ARGV[9]), tonumber(ARGV[10]),
+  limit, ARGV[16])
+if not question then
   add(channel, entries)
 end
 redis.call('HSET', HEAD, 'ended', run .. ' ' .. fence .. ' ' .. incarnation, 'ended_at', at)

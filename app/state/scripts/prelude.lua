@@ -96,8 +96,9 @@ local function turn_of(id)
   end
 end
 
--- All keys of a session live and expire together.
+-- All keys of a session live and expire together, and never before a run that is held.
 local function touch(ttl_ms)
+  ttl_ms = math.max(ttl_ms, (tonumber((head('until'))) or 0) - clock() + ttl_ms)
   for _, key in ipairs({HEAD, LOG, RUN, TURNS, SAID, IDS, QUEUE, REPLACED}) do
     redis.call('PEXPIRE', key, ttl_ms)
   end
@@ -137,7 +138,7 @@ end
 local function begin(member, run, model, request, incarnation, lease_ms, run_ms)
   local fence = (tonumber((head('fence'))) or 0) + 1
   redis.call('HSET', HEAD, 'run', run, 'fence', fence, 'incarnation', incarnation, 'state', 'running', 'count', 0)
-  redis.call('HDEL', HEAD, 'stop')
+  redis.call('HDEL', HEAD, 'stop', 'place')
   redis.call('DEL', RUN)
   redis.call('HSET', RUN, 'request', request, 'model', model, 'attempt', 1,
     'deadline', string.format('%.0f', clock() + run_ms))
@@ -192,6 +193,73 @@ local function start(channel, entries, question, member, incarnation, name, leas
   return before, at, added
 end
 
+-- Begin the first question that waits, after entries that come before it. What waits to answer a turn that is there no
+-- more has failed with that. Returns the question; or nil, and `entries` are yet to be added.
+local function begin_next(channel, entries, prefix, incarnation, name, lease_ms, run_ms, limit, empty_sha)
+  while true do
+    local waiting = redis.call('LPOP', QUEUE)
+    local question = waiting and cmsgpack.unpack(waiting)
+    if not question then
+      return nil
+    end
+    if question.kind == 'say' or stands(question) then
+      start(channel, entries, question, prefix .. question.run, incarnation, name, lease_ms, run_ms, limit)
+      return question
+    end
+    entries[#entries + 1] = cmsgpack.pack({kind = 'end', run = question.run, state = 'failed', code = 'not_found',
+      length = 0, sha256 = empty_sha})
+  end
+end
+
+-- The current run is over: its turn enters the history with the last of `entries`, which are yet to be added.
+local function over(member, entries, record, limit)
+  local run, replaced = (head('run')), redis.call('HGET', RUN, 'replaced')
+  redis.call('ZREM', LEASES, member)
+  redis.call('DEL', RUN)
+  redis.call('HSET', HEAD, 'run', '', 'incarnation', '', 'state', 'idle')
+  redis.call('HDEL', HEAD, 'stop', 'after', 'at', 'place', 'until')
+  local now, seq = following(head('ms', 'seq'))
+  local at = id_of(now, seq + #entries)
+  remember(at, run, record, limit, replaced and cmsgpack.unpack(replaced))
+  return at
+end
+
+-- The calls about which a person is asked: an array of {call, '' or the encoded answer}, oldest first.
+local function asked()
+  local asks = redis.call('HGET', RUN, 'asks')
+  return asks and cmsgpack.unpack(asks) or {}
+end
+
+-- Deny what nobody has answered. Returns the entries of that.
+local function deny(run, asks, by)
+  local entries = {}
+  for _, ask in ipairs(asks) do
+    if ask[2] == '' then
+      ask[2] = cmsgpack.pack({kind = 'answer', run = run, call = ask[1], decision = 'deny', by = by})
+      entries[#entries + 1] = ask[2]
+    end
+  end
+  return entries
+end
+
+-- End a run that is held with the text that stands. Returns the entries of that, which are yet to be added.
+local function close_held(prefix, by, limit)
+  local run = (head('run'))
+  local ended, record = unpack(redis.call('HMGET', RUN, 'end', 'turn'))
+  local entries = deny(run, asked(), by)
+  entries[#entries + 1] = ended
+  over(prefix .. run, entries, record, limit)
+  return entries
+end
+
+-- Let go of the current run, so that any node may claim it now, and tell all of them.
+local function offer(member, bell)
+  redis.call('HSET', RUN, 'released', 1)
+  redis.call('HSET', HEAD, 'incarnation', '')
+  redis.call('ZADD', LEASES, 0, member)
+  redis.call('PUBLISH', bell, member)
+end
+
 -- What a producer needs to carry the current run.
 -- Returns run, fence, request, ms left, turns that end with the question, attempt, model.
 local function hand(window)
@@ -202,15 +270,15 @@ local function hand(window)
 end
 
 -- The same for a producer that has just been given the run, or was given it by a call whose answer it never saw:
--- nil unless `incarnation` is the writer and has appended nothing yet. A run that was claimed to be continued or ended,
--- with the text that stands, is the claim's alone.
+-- nil unless `incarnation` is the writer and has appended nothing yet. A run that was claimed, with what stands of it, is
+-- the claim's alone.
 local function given(incarnation, window)
   local run, now_incarnation, count = head('run', 'incarnation', 'count')
   if run == '' or now_incarnation ~= incarnation or count ~= '0' then
     return nil
   end
-  local how = redis.call('HGET', RUN, 'how')
-  if how and how ~= 'restart' then
+  local how, settled = unpack(redis.call('HMGET', RUN, 'how', 'settled'))
+  if how and (how ~= 'restart' or settled) then
     return nil
   end
   return hand(window)

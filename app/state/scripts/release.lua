@@ -6,8 +6,5 @@
 if not writes(ARGV[2], ARGV[3], ARGV[4]) then
   return {'fenced'}
 end
-redis.call('HSET', RUN, 'released', 1)
-redis.call('HSET', HEAD, 'incarnation', '')
-redis.call('ZADD', LEASES, 0, ARGV[1])
-redis.call('PUBLISH', ARGV[5], ARGV[1])
+offer(ARGV[1], ARGV[5])
 return {'released'}

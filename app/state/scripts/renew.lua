@@ -1,7 +1,7 @@
 -- A run's writer says that it lives.
 --
 -- ARGV  1 member  2 run  3 fence  4 incarnation  5 lease ms
--- Returns {'renewed', stop} | {'fenced'}
+-- Returns {'renewed', stop, as `append` has it} | {'fenced'}
 
 local mine, stop = writes(ARGV[2], ARGV[3], ARGV[4], 'stop')
 if not mine then

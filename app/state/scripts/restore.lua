@@ -1,12 +1,13 @@
 -- A run's writer puts back what Redis has forgotten of its appends (a failover), under the old ids.
 --
 -- ARGV  1 channel  2 member  3 run  4 fence  5 incarnation  6 count (appends that Redis remembers)  7 lease ms
---       8 the cursor before the first lost append  9… each lost append: its last id, how many entries, the entries
+--       8 the cursor before the first lost append  9 where its upstream can be taken up again after these, or ''
+--       10… each lost append: its last id, how many entries, the entries
 -- Returns {'restored', count} | {'moved'}: something came after, and the ids are taken | {'fenced'}
 -- Only if nothing came after can the old ids be given again: then no reader's cursor is wrong, and none notices.
 
 local channel, count, groups = ARGV[1], tonumber(ARGV[6]), {}
-local index = 9
+local index = 10
 while index <= #ARGV do
   local size = tonumber(ARGV[index + 1])
   groups[#groups + 1] = {at = ARGV[index], entries = {unpack(ARGV, index + 2, index + 1 + size)}}
@@ -43,5 +44,8 @@ for _, group in ipairs(groups) do
   after = group.at
 end
 redis.call('HSET', HEAD, 'count', count + #groups)
+if ARGV[9] ~= '' then
+  redis.call('HSET', HEAD, 'place', ARGV[9])
+end
 lease(ARGV[2], tonumber(ARGV[7]))
 return {'restored', count + #groups}

@@ -1,0 +1,20 @@
+-- Ask for a run to be held, at the next safe point.
+--
+-- ARGV  1 run
+-- Returns {'pausing' | 'held', at} | {'over'}: it has ended | {'waits'}: it has not begun | {'not_found'}
+
+local run = ARGV[1]
+local current, state, stop = head('run', 'state', 'stop')
+if current == run then
+  if state ~= 'held' and stop ~= '1' then
+    redis.call('HSET', HEAD, 'stop', 'pause')
+    hint()
+  end
+  return {state == 'held' and 'held' or 'pausing', top()}
+end
+for _, waiting in ipairs(redis.call('LRANGE', QUEUE, 0, -1)) do
+  if cmsgpack.unpack(waiting).run == run then
+    return {'waits'}
+  end
+end
+return {redis.call('HEXISTS', SAID, 'r:' .. run) == 1 and 'over' or 'not_found'}

@@ -1,0 +1,340 @@
+"""A node's tools: whom it knows, what it lets through to them, and what of theirs it lets out."""
+
+import asyncio
+import json
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.agent.tools import AgentRequest, StatelessTool, ToolError, tool
+from app.agent.tools.toolbox import (
+    ARGUMENT_BYTES,
+    AT_ONCE,
+    DEEP,
+    RESULT_BYTES,
+    SEEN,
+    Toolbox,
+    WrongTools,
+    bounded,
+    clean,
+    loaded,
+)
+from tests.servers import until
+from tests.tools import asked, called
+
+
+class Told(StatelessTool):
+    """Returns what it is given, or what the test says."""
+
+    def __init__(self, name: str = "told", parameters: Any = None, gives: Any = None) -> None:
+        self._schema = {"name": name, "description": "", "parameters": {"type": "object"} | (parameters or {})}
+        self._gives = gives
+
+    def get_tool_schema(self) -> dict[str, Any]:
+        """See `StatelessTool`."""
+        return self._schema
+
+    async def execute(self, context: AgentRequest, parameters: dict[str, Any]) -> Any:
+        """See `StatelessTool`."""
+        if isinstance(self._gives, BaseException):
+            raise self._gives
+        return parameters if self._gives is None else self._gives
+
+
+class Comes:
+    """A source whose tools come and go."""
+
+    def __init__(self, *tools: StatelessTool) -> None:
+        self.tools = list(tools)
+
+
+def test_tools_by_name() -> None:
+    """One's own are there for all; further ones for those who name them; a source's as long as they are there."""
+    own, further, mine, other = Told("own"), Told("further"), Told("mine"), Told("own")
+    source = Comes(mine, other)
+    box = Toolbox([own], [source])
+    assert box.further([further]) == ("further",)
+    assert [schema["name"] for schema in box.schemas()] == ["own", "mine"]
+    assert {schema["name"] for schema in box.schemas(["further", "unknown"])} == {"own", "mine", "further"}
+    assert box.get("own") is own
+    assert box.get("mine") is mine
+    assert box.get("further") is None
+    assert box.get("further", ["further"]) is further
+    assert box.get("unknown", ["unknown"]) is None
+    source.tools.clear()
+    assert box.get("mine") is None
+
+
+def test_names_are_taken_once() -> None:
+    """Two tools of one name are none; the same tool may come again."""
+    with pytest.raises(WrongTools, match="two tools are named 'told'"):
+        Toolbox([Told(), Told()])
+    box, one = Toolbox([Told("own")]), Told("further")
+    assert box.further([one]) == box.further([one]) == ("further",)
+    for taken in (Told("own"), Told("further")):
+        with pytest.raises(WrongTools, match="two tools are named"):
+            box.further([taken])
+    assert box.get("further", ["further"]) is one
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a" * 65, "né", "a\n", "a.b", None, 5])
+def test_names_that_a_model_cannot_say(name: Any) -> None:
+    """They are told when the node starts."""
+    with pytest.raises(WrongTools, match="expected 1 to 64 of"):
+        Toolbox([Told(name)])
+    with pytest.raises(WrongTools, match="expected 1 to 64 of"):
+        Toolbox().further([Told(name)])
+
+
+@pytest.mark.parametrize("parameters", [{"type": "thing"}, {"properties": 5}, {"required": "x"}, {"pattern": "("}])
+def test_parameters_that_are_no_schema(parameters: Any) -> None:
+    """They are told when the node starts."""
+    with pytest.raises(WrongTools, match="no JSON Schema"):
+        Toolbox([Told(parameters=parameters)])
+
+
+@tool
+async def weather(city: str, days: int = 1) -> str:
+    """Tell the weather."""
+    return f"{city} {days}"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "not JSON"), ('{"city": NaN}', "not JSON"), ("{'city': 'Oslo'}", "not JSON"), ("[" * 10_000, "not JSON"),
+        ('{"city": "a"} x', "not JSON"), ("[]", "expected an object"), ("null", "expected an object"),
+        ('"city"', "expected an object, got city"), ("", r"\$: 'city' is a required property"),
+        ('{"city": 5}', r"\$\.city: 5 is not of type 'string'"),
+        ('{"city": "a", "days": "b"}', r"\$\.days: 'b' is not of type 'integer'"),
+        ('{"city": "a", "where": "b"}', r"\$: Additional properties are not allowed \('where' was unexpected\)"),
+        (json.dumps({"city": "x" * ARGUMENT_BYTES}), f"at most {ARGUMENT_BYTES} bytes"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments(text: str, why: str) -> None:
+    """They say where, what was seen, and what was expected; and the tool is not called."""
+    with pytest.raises(ToolError, match=why) as caught:
+        Toolbox([weather]).arguments(weather, text)
+    assert len(str(caught.value)) < 2 * SEEN + 100
+
+
+def test_right_arguments() -> None:
+    """They are as they were written, but for what nobody can read."""
+    box = Toolbox([weather])
+    assert box.arguments(weather, ' {"city": "Tromsø", "days": 2}\n') == {"city": "Tromsø", "days": 2}
+    assert box.arguments(weather, '{"city": "a\\u0000b"}') == {"city": "a\ufffdb"}
+    assert box.arguments(Told(), "") == {}
+    large = {"type": "object", "properties": {"x": {"type": "string", "maxLength": 3}}}
+    with pytest.raises(ToolError) as caught:
+        box.checked(Told(parameters=large), {"x": "y" * 15_000})
+    assert len(str(caught.value)) < 2 * SEEN
+
+
+async def test_nobody_is_asked_for_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema that refers to another place is not fetched from there."""
+    dialled: list[Any] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: dialled.append(given))
+    monkeypatch.setattr(socket.socket, "connect", lambda _, to: dialled.append(to))
+    one = Told(parameters={"properties": {"x": {"$ref": "http://site.test/schema.json"}}})
+    box = Toolbox([Told("else")])
+    with pytest.raises(Exception, match="site"):
+        box.checked(one, {"x": 1})
+    assert dialled == []
+
+
+@pytest.mark.parametrize("error", [ValueError("a secret"), KeyError("a secret"), RecursionError("a secret")])
+async def test_what_went_wrong_is_told_to_the_log_alone(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """Of an exception the model and readers are told only that there was one."""
+    with caplog.at_level(logging.ERROR), pytest.raises(ToolError) as caught:
+        await called(Told(gives=error))
+    assert str(caught.value) == "it failed"
+    assert "a secret" in caplog.text
+
+
+async def test_what_a_tool_says_went_wrong() -> None:
+    """It is told, within bounds, and without what a terminal would obey."""
+    with pytest.raises(ToolError) as caught:
+        await called(Told(gives=ToolError("no \x1b[31mred\ud800")))
+    assert str(caught.value) == "no \ufffd[31mred\ufffd"
+    with pytest.raises(ToolError) as caught:
+        await called(Told(gives=ToolError("x" * 1_000_000)))
+    assert len(str(caught.value)) == RESULT_BYTES
+
+
+async def test_a_call_has_its_time() -> None:
+    """Past it the tool is cancelled, and the model told."""
+    ended = asyncio.Event()
+
+    @tool(seconds=0.05)
+    async def waits() -> None:
+        """Wait for ever."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(ToolError, match=r"it took longer than 0\.05 s"):
+        await called(waits)
+    assert ended.is_set()
+
+
+async def test_a_cancelled_call_is_cancelled() -> None:
+    """It is no failure of the tool: who asked has gone."""
+    begun = asyncio.Event()
+
+    @tool
+    async def waits() -> None:
+        """Wait for ever."""
+        begun.set()
+        await asyncio.Event().wait()
+
+    calling = asyncio.create_task(called(waits))
+    await begun.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+
+
+async def test_so_many_calls_at_once() -> None:
+    """The others wait for one of them to end, and then have their turn."""
+    inside, most, leave = 0, 0, asyncio.Event()
+
+    @tool
+    async def crowds() -> int:
+        """Count who is there."""
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await leave.wait()
+        inside -= 1
+        return most
+
+    box = Toolbox([crowds])
+    calls = [asyncio.create_task(box.call(crowds, asked(), {})) for _ in range(3 * AT_ONCE)]
+    await until(lambda: inside == AT_ONCE)
+    leave.set()
+    assert await asyncio.gather(*calls) == [AT_ONCE] * (3 * AT_ONCE)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (None, ""), ("", ""), (0, 0), (False, False), ({}, {}), ([], []), ("é\n\t", "é\n\t"),
+        ("a\x00\x1b\x7fb", "a\ufffd\ufffd\ufffdb"), ("\ud83d", "\ufffd"), ("😀", "😀"),
+        (float("nan"), "nan"), (float("-inf"), "-inf"), (2**53 - 1, 2**53 - 1), (2**53, str(2**53)),
+        (-(10**30), str(-(10**30))), (1.5, 1.5), ((1, 2), [1, 2]), ({1: 2, True: 3}, {"1": 3}),
+        ({"a\x00": "\ud800"}, {"a\ufffd": "\ufffd"}), (b"abc", "YWJj"), ({"x": {3}}, {"x": [3]}),
+    ],
+)  # fmt: skip
+async def test_results_are_cleaned(value: Any, read: Any) -> None:
+    """A result is what every reader of JSON can have, a browser and a terminal among them."""
+    result = await called(Told(gives=value)) if value is not None else await called(_nothing)
+    assert result == read
+    assert type(result) is type(read)
+
+
+@tool
+async def _nothing() -> None:
+    """Give nothing."""
+
+
+async def test_what_is_deep_or_endless() -> None:
+    """It is cut where nobody would look; what contains itself is no result."""
+    deep: Any = "bottom"
+    for _ in range(500):
+        deep = [deep]
+    result = clean(deep)
+    for _ in range(DEEP):
+        (result,) = result
+    assert result == "…"
+    itself: list[Any] = []
+    itself.append(itself)
+    for wrong in (itself, object(), iter([1]), {(1, 2): 3}):
+        with pytest.raises(ToolError, match="it failed"):
+            await called(Told(gives=wrong))
+
+
+@pytest.mark.parametrize("value", ["é" * RESULT_BYTES, ["x" * 100] * 1000, {str(n): n for n in range(10_000)}])
+async def test_results_have_a_size(value: Any) -> None:
+    """The beginning of what is larger, as text, which says so; what just fits is as it was."""
+    result = await called(Told(gives=value))
+    assert isinstance(result, str)
+    assert "(cut: the first " in result
+    assert len(result.encode()) < RESULT_BYTES + 100
+    assert "\ufffd" not in result
+    assert bounded("x" * RESULT_BYTES) == "x" * RESULT_BYTES
+    assert bounded(["x" * (RESULT_BYTES - 4)]) == ["x" * (RESULT_BYTES - 4)]
+
+
+MINE = '''"""A person's own tools."""
+
+from app.agent.tools import SearchTool, StatelessTool, tool
+
+
+@tool
+async def dice(sides: int = 6) -> int:
+    """Throw."""
+    return 4
+
+
+class Coin(StatelessTool):
+    """Needs nothing to be made."""
+
+    async def execute(self, context, parameters):
+        return "heads"
+
+    def get_tool_schema(self):
+        return {"name": "coin", "description": "", "parameters": {"type": "object"}}
+
+
+class Card(Coin):
+    """Needs something."""
+
+    def __init__(self, colour):
+        self.colour = colour
+
+    def get_tool_schema(self):
+        return {"name": self.colour, "description": "", "parameters": {"type": "object"}}
+
+
+red = Card("red")
+'''
+
+
+async def test_a_persons_own_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module in the folder where the node starts: its functions, its objects, and classes that make themselves."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "own_tools_of_test.py").write_text(MINE)
+    found = {one.get_tool_schema()["name"]: one for one in loaded(["own_tools_of_test"])}
+    assert set(found) == {"dice", "coin", "red"}
+    assert await called(found["dice"]) == 4
+    assert await called(found["coin"]) == "heads"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("tools_none", "x = 1", "has no tool; expected functions with @tool"),
+        ("tools_broken", "1 / 0", "cannot be loaded: ZeroDivisionError: division by zero"),
+        ("tools_syntax", "def", "cannot be loaded: SyntaxError"),
+        ("tools_missing", None, "cannot be loaded: ModuleNotFoundError"),
+        ("tools_class", "from app.agent.tools import *\nclass A(StatelessTool):\n pass", "has no tool"),
+        ("", None, "cannot be loaded"), (".x", None, "cannot be loaded"),
+    ],
+)  # fmt: skip
+def test_modules_without_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str | None, why: str
+) -> None:
+    """What is wrong is told, with the module's name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    if text is not None:
+        (tmp_path / f"{name}.py").write_text(text)
+    with pytest.raises(WrongTools, match=why) as caught:
+        loaded([name])
+    assert str(caught.value).startswith(name)
