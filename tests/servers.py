@@ -31,7 +31,6 @@ from app import config
 from app.agent.flow import Piece, ToolCall
 from app.agent.llm import Abilities, Model
 from app.agent.prompt import Message, Prompt
-from app.agent.tools import StatelessTool
 from app.core.breaker import Breaker
 from app.core.model import Takeover
 from app.edge.app import Site
@@ -96,7 +95,7 @@ class Script:
     Without anything queued it repeats the question. `gate`, where given, is awaited before each piece.
     """
 
-    answers: list[list[str | float | Exception | Piece]] = field(default_factory=list)
+    answers: list[Sequence[str | float | Exception | Piece]] = field(default_factory=list)
     asked: list[list[Message]] = field(default_factory=list)
     gate: Callable[[], Any] | None = None
     closed: int = 0
@@ -160,8 +159,7 @@ def call(name: str, arguments: dict[str, Any] | str, id: str = "call-1") -> Piec
 
 @asynccontextmanager
 async def serving(
-    redis_url: str, model: Model, name: str = "a", *, trial: Any = False, tools: Sequence[StatelessTool] = (),
-    **settings: Any,
+    redis_url: str, model: Model, name: str = "a", *, trial: Any = False, tools: Any = (), **settings: Any,
 ) -> AsyncIterator[Served]:  # fmt: skip
     """Run one node on a free port of this machine; `trial`: it says that its model is for trying out only."""
     port = free_port()

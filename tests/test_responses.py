@@ -9,9 +9,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from app.agent.flow import Piece, pieces
+from app.agent.flow import Piece, PlaceLost, pieces
 from app.agent.llm import Limits
-from app.agent.responses import PlaceLost, ResponsesModel
+from app.agent.responses import ResponsesModel
 from app.core.breaker import Breaker
 from app.core.errors import ChatError, ContentRefused, ModelTimeout, ModelUnavailable
 from tests.responses_upstream import (

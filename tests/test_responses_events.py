@@ -51,7 +51,9 @@ async def test_thoughts_and_calls_come_beside_the_text() -> None:
         assert (got.reasoning, got.text, got.calls) == ("Let me see.\n\nAh.", "It rains, I think.", (CALL,))
         sent = up.created[0]
         assert (sent["reasoning"], "temperature" in sent) == ({"effort": "low", "summary": "auto"}, False)
-        assert sent["tools"] == [{"type": "function", "strict": False} | TOOL]
+        assert (sent["tools"], "tool_choice" in sent) == ([{"type": "function", "strict": False} | TOOL], False)
+        await whole(up, replace(ASK, tools=(TOOL,), may_call=False))
+        assert up.created[1]["tool_choice"] == "none"
 
 
 async def test_the_end_tells_of_the_calls_again() -> None:

@@ -329,15 +329,15 @@ async def test_a_stop_flag_comes_back_with_append_and_renewal(redis_url: str) ->
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
         await said(state, "m2")
-        assert Renewed(stop=False) == await state.runs.renew(writer)
+        assert Renewed("") == await state.runs.renew(writer)
         await state.sessions.stop(S, "run-m1")
-        assert Renewed(stop=True) == await state.runs.renew(writer)
+        assert Renewed("stop") == await state.runs.renew(writer)
         appended = await state.runs.append(writer, 0, [delta("run-m1", "x")])
         assert isinstance(appended, Appended)
-        assert appended.stop
+        assert appended.wanted == "stop"
         ended = await end(state, writer, 1)
         assert isinstance(ended, Ended)
-        assert Renewed(stop=False) == await state.runs.renew(carried(ended.carry).writer)
+        assert Renewed("") == await state.runs.renew(carried(ended.carry).writer)
 
 
 async def test_scripts_survive_a_server_that_has_forgotten_them(redis_url: str, redis: Any) -> None:
@@ -402,11 +402,14 @@ async def test_a_run_claimed_to_be_ended_is_not_handed_to_a_repeated_say(redis_u
         await state.sessions.stop(S, "run-m1")
         await lapse(redis)
         claim = carried(await state.runs.claim(f"{S.name} run-m1", CAN))
-        assert (claim.how, claim.partial) == ("stopped", "Hello ")
+        assert (claim.how, [*map(entries.decode, claim.log)][1:]) == (
+            "stopped",
+            [entries.Delta(run="run-m1", text="Hello ")],
+        )
         again = await said(state)
         assert (again.duplicate, again.carry) == (True, None)
         repeated = carried(await state.runs.claim(f"{S.name} run-m1", CAN))
-        assert (claim.writer, claim.how, claim.partial) == (repeated.writer, repeated.how, repeated.partial)
+        assert (claim.writer, claim.how, claim.log) == (repeated.writer, repeated.how, repeated.log)
 
 
 async def test_a_run_past_its_deadline_is_claimed_to_be_ended(redis_url: str, redis: Any) -> None:
@@ -425,7 +428,7 @@ async def test_only_the_writer_gives_a_run_up(redis_url: str, redis: Any) -> Non
         await lapse(redis)
         claim = carried(await state.runs.claim(f"{S.name} run-m1", CAN))
         await state.runs.release(first.writer)
-        assert Renewed(stop=False) == await state.runs.renew(claim.writer)
+        assert Renewed("") == await state.runs.renew(claim.writer)
 
 
 async def test_a_session_that_is_not_there_knows_no_cursor_but_the_start(redis_url: str) -> None:

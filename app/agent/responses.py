@@ -23,7 +23,7 @@ from openai import AsyncAPIResponse, AsyncOpenAI, AsyncStream
 from openai.types.responses import ResponseStreamEvent
 
 from app.agent.client import reached
-from app.agent.flow import Piece, Pumped, pieces
+from app.agent.flow import Piece, PlaceLost, Pumped, pieces
 from app.agent.llm import Abilities, Limits
 from app.agent.patience import Patience
 from app.agent.prompt import Prompt
@@ -33,14 +33,10 @@ from app.agent.retry import CUT, patiently, told, worth_it
 from app.core.breaker import Breaker
 from app.core.errors import ModelUnavailable
 
-CANCEL_SECONDS: Final = 5.0
+CANCEL_SECONDS: Final = 2.0  # a run waits for it, and may not lose its lease meanwhile
 FORGOTTEN: Final = (400, 404, 405, 410, 422)  # what a provider answers that does not have the response, or its stream
 
 log = logging.getLogger(__name__)
-
-
-class PlaceLost(ModelUnavailable):
-    """An answer cannot go on at its place: the provider has forgotten it, or it failed there. It must begin anew."""
 
 
 class ResponsesModel:

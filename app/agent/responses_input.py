@@ -19,6 +19,8 @@ def asked(prompt: Prompt) -> dict[str, Any]:
         fields["instructions"] = system
     if prompt.tools:
         fields["tools"] = [{"type": "function", "strict": False} | schema for schema in prompt.tools]
+        if not prompt.may_call:
+            fields["tool_choice"] = "none"
     return fields
 
 

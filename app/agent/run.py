@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: how long a lease is, how long text is gathered, how long a run waits for a person. And how many steps."""
+    """Seconds: of a lease, of gathering text, of waiting for a person. And how many steps a run may have."""
 
     lease_s: float = 6.0
     flush_s: float = 0.04
@@ -137,7 +137,8 @@ class Run:
                 how = place = ""
                 rest = await self._speaking.rest() if all_said or self._writing.stop else []
                 self._failure = self._speaking.failure
-                if all_said and self._speaking.calls and self._may_call and not self._failure:
+                may_call = self._speaking.prompt is not None and self._speaking.prompt.may_call
+                if all_said and self._speaking.calls and may_call and not self._failure:
                     await work.take(self._speaking.calls, rest, self._until)
                     self._step()
                 elif all_said or self._failure or self._writing.stop:
@@ -163,7 +164,7 @@ class Run:
     @property
     def _may_call(self) -> bool:
         """Whether the model may call tools still: not in the last of its steps."""
-        return len(self._answer.steps) < self._means.pace.steps
+        return len(self._answer.steps) < self._means.pace.steps - 1
 
     @property
     def _until(self) -> int:

@@ -1,7 +1,8 @@
 """What a run has done so far, as its log has it: steps, each of them one asking of the model.
 
 A step is what the model thought and said, and then the calls that it wanted made. With the next text after a call a new
-step begins. A call has settled when there is a result, or an error; that is where a `restart` cuts back to.
+step begins, and so it does with the next call when all before it have settled. A call has settled when there is a
+result, or an error; that is where a `restart` cuts back to.
 """
 
 from collections.abc import Sequence
@@ -128,7 +129,7 @@ class Steps(list[Step]):
         call = next((call for call in self.calls() if call.id == entry.call), None)
         if call is None:
             call = Call(entry.call, entry.name)
-            if not self:
+            if not self or (self[-1].calls and all(call.settled for call in self[-1].calls)):
                 self.append(Step())
             self[-1].calls.append(call)
         if entry.arguments is not None:

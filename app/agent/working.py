@@ -51,6 +51,7 @@ class Working:
             FencedOut, StateUnavailable
         """
         told: list[Entry] = []
+        wrong: list[Entry] = []  # told last, so that all of them are of one step
         run, known = self._writing.writer.run, {call.id for call in self._answer.steps.calls()}
         for one in wanted:
             id = one.id if ID.match(one.id) and one.id not in known else f"c{len(known) + 1}"
@@ -64,12 +65,13 @@ class Working:
                     raise ToolError(f"there is no tool {name!r}")
                 given = self._toolbox.arguments(tool, one.arguments)
             except ToolError as error:
-                told.append(entries.Tool(run=run, call=id, name=name, arguments=one.arguments[:SEEN], error=str(error)))
+                told.append(entries.Tool(run=run, call=id, name=name, arguments=one.arguments[:SEEN]))
+                wrong.append(entries.Tool(run=run, call=id, error=str(error)))
             else:
                 kind = entries.Ask if tool.approval else entries.Tool
                 more = {"until": until} if tool.approval else {}
                 told.append(kind(run=run, call=id, name=name, arguments=given, **more))
-        await self._tell(told, rest)
+        await self._tell(told + wrong, rest)
 
     async def through(self) -> None:
         """Make all calls that may be made; return when they have settled, or the run is called off, or `failure`.

@@ -100,7 +100,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", ta
     """A run waits for a person; nothing of it is in memory."""
 
     run: str
-    why: str = "pause"
+    why: str = ""
     until: Any = None
 
 

@@ -188,12 +188,12 @@ async def test_a_search_is_bounded(redis_url: str, model: Script) -> None:
         assert {hit["session"] for hit in (await called(search, request, query="beet"))["hits"]} == {"s0", "s2"}
 
 
-@pytest.mark.parametrize("query", ["", " ", "\n\t ", "x" * 201])
-async def test_a_search_for_nothing(redis_url: str, model: Script, query: str) -> None:
+async def test_a_search_for_nothing(redis_url: str, model: Script) -> None:
     """There must be a word."""
     async with _searching(redis_url, model) as (_, search):
-        with pytest.raises(ToolError):
-            await called(search, asked(ADA.key), query=query)
+        for query in ("", " ", "\n\t ", "x" * 201):
+            with pytest.raises(ToolError):
+                await called(search, asked(ADA.key), query=query)
 
 
 def test_excerpts() -> None:

@@ -16,11 +16,9 @@ from typing import Any, Final
 
 import pytest
 import uvicorn
-from mcp_types import Tool, ToolAnnotations
 
 from app.agent.request import AgentRequest
-from app.agent.tools.mcp import Entry, Servers, entries
-from app.agent.tools.mcp_tool import TOOLS, offered
+from app.agent.tools.mcp import Servers, entries
 from app.agent.tools.tool import ToolError
 from app.agent.tools.toolbox import Toolbox, WrongTools
 from tests.servers import ROOT, free_port, until
@@ -94,7 +92,7 @@ async def test_tools_of_a_server_here_are_called(tmp_path: Path) -> None:
     """By either version of the protocol: text, structure, failure, other than text; and the list as it changes."""
     tables = table("new", command=SERVER, approval="never"), table("old", command=[*SERVER, "--old"], approval="never")
     async with kept(tmp_path, *tables) as servers:
-        await until(lambda: {"new__echo", "old__echo"} <= names(servers))
+        await until(lambda: {"new__echo", "old__echo"} <= names(servers), 20)
         for name, refusal in (("new", "asks for what it is not given"), ("old", "List roots not supported")):
             assert await call(servers, f"{name}__echo", text="hello") == "hello"
             assert await call(servers, f"{name}__add", a=1, b=2) == {"sum": 3}
@@ -126,7 +124,7 @@ async def test_a_call_has_its_time_and_is_cancelled_there_too(tmp_path: Path) ->
             table("here", command=SERVER, tools=["echo", "slow", "cancellations"], seconds=0.5),
         ) as servers:
             assert servers.tools == []
-            await until(lambda: servers.tools)
+            await until(lambda: servers.tools, 20)
             assert names(servers) == {"here__echo", "here__slow", "here__cancellations"}
             with pytest.raises(ToolError, match=r"it took longer than 0\.5 s"):
                 await call(servers, "here__slow", seconds=60.0)
@@ -146,7 +144,7 @@ async def test_a_server_that_was_killed_is_begun_again(tmp_path: Path, monkeypat
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     monkeypatch.setenv("FILES_KEY", "its own")
     async with kept(tmp_path, table(command=SERVER, env={"KEY": "env:FILES_KEY", "MODE": "x"})) as servers:
-        await until(lambda: servers.tools)
+        await until(lambda: servers.tools, 20)
         before = servers.tools
         seen = await call(servers, "files__around")
         assert seen["environment"].items() >= {"KEY": "its own", "MODE": "x", "PATH": os.environ["PATH"]}.items()
@@ -161,8 +159,11 @@ async def test_a_server_that_was_killed_is_begun_again(tmp_path: Path, monkeypat
         await until(lambda: not servers.tools)
         with pytest.raises(ToolError, match="files is not connected"):
             await before[0].execute(REQUEST, {"text": "a tool that was listed before"})
-        await until(lambda: servers.tools)
-        assert (await call(servers, "files__around"))["process"] != seen["process"]
+        await until(lambda: servers.tools, 20)
+        another = (await call(servers, "files__around"))["process"]
+        assert another != seen["process"]
+        os.kill(another, signal.SIGKILL)
+        await until(lambda: not servers.tools)  # without a call that would show it
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["newest", "handshake"])
@@ -173,7 +174,7 @@ async def test_a_server_elsewhere_comes_and_goes(tmp_path: Path, old: bool) -> N
     async with AsyncExitStack() as stack:
         async with elsewhere(port, old=old):
             servers = await stack.enter_async_context(kept(tmp_path, entry, environ={"TOKEN": "Bearer it"}))
-            await until(lambda: servers.tools)
+            await until(lambda: servers.tools, 20)
             assert await call(servers, "far__add", a=1, b=2) == {"sum": 3}
             seen = await call(servers, "far__around")
             told = f"{seen['headers']} {seen['meta']}"
@@ -186,9 +187,25 @@ async def test_a_server_elsewhere_comes_and_goes(tmp_path: Path, old: bool) -> N
             await call(servers, "far__add", a=1, b=2)
         await until(lambda: not servers.tools)
         async with elsewhere(port, old=old):
-            await until(lambda: servers.tools)
+            await until(lambda: servers.tools, 20)
             assert "far__grown" not in names(servers)
             assert await call(servers, "far__echo", text="again") == "again"
+
+
+async def test_a_server_that_forgot_us_is_met_anew(tmp_path: Path) -> None:
+    """One that began again between two calls refuses the first: that shows it, and the next is answered."""
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        async with elsewhere(port, old=True):
+            entry = table("far", url=f"http://127.0.0.1:{port}/mcp")
+            servers = await stack.enter_async_context(kept(tmp_path, entry))
+            await until(lambda: servers.tools, 20)
+        async with elsewhere(port, old=True):
+            with pytest.raises(ToolError, match="far: "):
+                await call(servers, "far__echo", text="hello")
+            await until(lambda: not servers.tools)
+            await until(lambda: servers.tools, 20)
+            assert await call(servers, "far__echo", text="hello") == "hello"
 
 
 @pytest.mark.skipif(find_spec("mcp_server_time") is None, reason="mcp-server-time is not installed")
@@ -196,54 +213,12 @@ async def test_a_reference_server_is_understood(tmp_path: Path) -> None:
     """The one for times, of the protocol's own people."""
     command = [sys.executable, "-m", "mcp_server_time", "--local-timezone", "UTC"]
     async with kept(tmp_path, table("time", command=command, approval="writes")) as servers:
-        await until(lambda: servers.tools)
+        await until(lambda: servers.tools, 20)
         assert names(servers) == {"time__get_current_time", "time__convert_time"}
         now = await call(servers, "time__get_current_time", timezone="Europe/Vienna")
         assert now["timezone"] == "Europe/Vienna"
         with pytest.raises(ToolError, match="Nowhere"):
             await call(servers, "time__get_current_time", timezone="Nowhere")
-
-
-def listed(name: str, *, reads: bool | None = None, repeats: bool | None = None, **schema: Any) -> Tool:
-    """A tool as a server lists it."""
-    hints = ToolAnnotations(read_only_hint=reads, idempotent_hint=repeats)
-    return Tool(name=name, description="d" * 2_000, input_schema={"type": "object"} | schema, annotations=hints)
-
-
-async def _never(name: str, parameters: dict[str, Any]) -> Any:
-    raise AssertionError(name)
-
-
-@pytest.mark.parametrize(
-    ("approval", "expected"),
-    [
-        # of a tool that reads, one that may be repeated, one that says nothing: is a person asked; may it be repeated
-        ("always", [(True, False), (True, False), (True, False)]),
-        ("writes", [(False, True), (True, False), (True, False)]),
-        ("never", [(False, True), (False, True), (False, False)]),
-    ],
-)
-def test_who_is_asked_before_a_call(approval: Any, expected: list[tuple[bool, bool]]) -> None:
-    """As the table says; a server's hints count only where they were taken."""
-    tools = [listed("reads", reads=True), listed("repeats", repeats=True), listed("other")]
-    found = offered(Entry("s", approval=approval, seconds=7), tools, _never).values()
-    assert [(one.approval, one.idempotent) for one in found] == expected
-    assert {one.seconds for one in found} == {7}
-
-
-def test_names_stay_in_the_servers_own_room(caplog: pytest.LogCaptureFixture) -> None:
-    """Other characters are replaced, what is long is cut, of one name the first is kept, and of many so many."""
-    tools = [listed("a b"), listed("a.b"), listed("x" * 99), listed("other__read"), listed("é\x00")]
-    found = offered(Entry("s"), tools, _never)
-    assert list(found) == ["s__a_b", "s__" + "x" * 61, "s__other__read", "s____"]
-    assert "tool 'a.b' is left out: another is s__a_b" in caplog.text
-    assert {len(one.get_tool_schema()["description"]) for one in found.values()} == {1_000}
-    assert len(offered(Entry("s"), [listed(f"t{number}") for number in range(TOOLS + 1)], _never)) == TOOLS
-    assert list(offered(Entry("s", tools=["b", "c"]), [listed("a"), listed("b")], _never)) == ["s__b"]
-    assert "MCP server s has no tool c" in caplog.text
-    wrong = Tool(name="wrong", input_schema={"$ref": "http://127.0.0.1:1/x"})
-    assert list(offered(Entry("s"), [wrong, listed("a")], _never)) == ["s__a"]
-    assert "tool 'wrong' is left out: its parameters: they refer to" in caplog.text
 
 
 @pytest.mark.parametrize(

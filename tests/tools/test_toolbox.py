@@ -12,7 +12,6 @@ import pytest
 
 from app.agent.tools import AgentRequest, StatelessTool, ToolError, tool
 from app.agent.tools.toolbox import (
-    ARGUMENT_BYTES,
     AT_ONCE,
     DEEP,
     RESULT_BYTES,
@@ -23,6 +22,7 @@ from app.agent.tools.toolbox import (
     clean,
     loaded,
 )
+from app.core.protocol import ARGUMENT_BYTES
 from tests.servers import until
 from tests.tools import asked, called
 
@@ -50,6 +50,9 @@ class Comes:
 
     def __init__(self, *tools: StatelessTool) -> None:
         self.tools = list(tools)
+
+    async def run(self) -> None:
+        """Have nothing to do."""
 
 
 def test_tools_by_name() -> None:
@@ -226,7 +229,7 @@ async def test_so_many_calls_at_once() -> None:
         (None, ""), ("", ""), (0, 0), (False, False), ({}, {}), ([], []), ("é\n\t", "é\n\t"),
         ("a\x00\x1b\x7fb", "a\ufffd\ufffd\ufffdb"), ("\ud83d", "\ufffd"), ("😀", "😀"),
         (float("nan"), "nan"), (float("-inf"), "-inf"), (2**53 - 1, 2**53 - 1), (2**53, str(2**53)),
-        (-(10**30), str(-(10**30))), (1.5, 1.5), ((1, 2), [1, 2]), ({1: 2, True: 3}, {"1": 3}),
+        (-(10**30), str(-(10**30))), (1.5, 1.5), ((1, 2), [1, 2]), ({1: 2, 2.5: 3}, {"1": 2, "2.5": 3}),
         ({"a\x00": "\ud800"}, {"a\ufffd": "\ufffd"}), (b"abc", "YWJj"), ({"x": {3}}, {"x": [3]}),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ import httpx2
 
 from app.agent.request import AgentRequest
 from app.agent.tools.network import Allowed, Pinned, Resolve, public, resolved
-from app.agent.tools.readable import TooSlow, readable
+from app.agent.tools.readable import readable
 from app.agent.tools.tool import Parameters, StatelessTool, ToolError
 from app.core.coalesce import head_of
 
@@ -159,12 +159,9 @@ async def _text_of(headers: httpx2.Headers, body: bytes) -> dict[str, Any]:
         text = body[:BODY_BYTES].decode(charset, "replace").removeprefix("\ufeff")
     except LookupError:
         text = body[:BODY_BYTES].decode(errors="replace")
-    title = ""
+    title, cut = "", False
     if _kind(headers) in PAGE:
-        try:
-            title, text = await asyncio.to_thread(readable, text)
-        except TooSlow as error:
-            raise ToolError("the page is too tangled to be read") from error
+        title, text, cut = await asyncio.to_thread(readable, text, TEXT_BYTES)
     data = text.encode(errors="replace")
-    cut = len(body) > BODY_BYTES or len(data) > TEXT_BYTES
+    cut = cut or len(body) > BODY_BYTES or len(data) > TEXT_BYTES
     return {"title": title[:TITLE_LENGTH], "text": head_of(data, TEXT_BYTES).decode(), "cut": cut}

@@ -12,7 +12,7 @@ import jsonschema
 
 from app.agent.tools.toolbox import DEEP, SEEN, clean
 
-PARTS: Final = 2_000
+PARTS: Final = 1_000
 LITERAL: Final = frozenset({"const", "default", "dependentRequired", "enum", "examples", "required", "type"})
 NAMED: Final = frozenset({"dependentSchemas", "properties"})  # of names, each with a schema
 NOTES: Final = frozenset({"default", "deprecated", "description", "examples", "title"})  # that check nothing

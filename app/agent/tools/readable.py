@@ -1,11 +1,12 @@
 """The text of an HTML page, for somebody who reads and does not click.
 
-A page is somebody else's: reading it has a limit on time, for html.parser is quadratic in pages that are made for that.
+A page is somebody else's, and html.parser takes time that is quadratic in pages which are made for that, and gives up on
+some. So reading has a limit on the time that it computes, and ends early where there is text enough.
 """
 
 import re
 from html.parser import HTMLParser
-from time import monotonic
+from time import thread_time
 from typing import Final
 
 SECONDS: Final = 2.0
@@ -21,31 +22,30 @@ CELLS: Final = frozenset({"td", "th"})
 BLANK: Final = re.compile(r"\s+")
 
 
-class TooSlow(Exception):
-    """A page takes too long to read."""
+class _Enough(Exception):
+    """No more is read of a page."""
 
 
-def readable(page: str, seconds: float = SECONDS) -> tuple[str, str]:
-    """Give a page's title and its text: a line for each block, without scripts and styles.
-
-    Raises:
-        TooSlow
+def readable(page: str, most: int, seconds: float = SECONDS) -> tuple[str, str, bool]:
+    """Give a page's title, and its text with a line for each block, without scripts and styles; and whether it is cut:
+    past about `most` characters, or after so many seconds of this thread's.
     """
-    reader = _Reader(monotonic() + seconds)
+    reader, cut = _Reader(most, thread_time() + seconds), False
     try:
         reader.feed(page)
         reader.close()
-    except AssertionError:  # html.parser's word for some broken declarations; what was read till then stands
-        pass
+    except (_Enough, AssertionError, ValueError):  # the last two are html.parser's, for what is too broken
+        cut = True
     lines = (" ".join(line.split()) for line in "".join(reader.parts).split("\n"))
-    return " ".join("".join(reader.title).split()), "\n".join(line for line in lines if line)
+    return " ".join("".join(reader.title).split()), "\n".join(line for line in lines if line), cut
 
 
 class _Reader(HTMLParser):
     """Gathers what stands between tags."""
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, most: int, until: float) -> None:
         super().__init__(convert_charrefs=True)
+        self._left = most
         self.parts: list[str] = []
         self.title: list[str] = []
         self._until = until
@@ -54,9 +54,9 @@ class _Reader(HTMLParser):
         self._in_title = False
 
     def updatepos(self, i: int, j: int) -> int:
-        """Go on after each step of the parser, while there is time; lines are not counted."""
-        if monotonic() > self._until:
-            raise TooSlow
+        """Go on after a step of the parser, if there is time; lines are not counted."""
+        if self._left < 0 or thread_time() > self._until:
+            raise _Enough
         return j
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -78,7 +78,9 @@ class _Reader(HTMLParser):
         if self._in_title:
             self.title.append(data)
         elif not self._dropped:
-            self.parts.append(data if self._as_it_is else BLANK.sub(" ", data))
+            text = data if self._as_it_is else BLANK.sub(" ", data)
+            self._left -= len(text)
+            self.parts.append(text)
 
     def _between(self, tag: str) -> None:
         if tag in BLOCKS:
