@@ -28,7 +28,8 @@ from tests.servers import until
 Event = dict[str, Any]
 Step = Event | float | bytes | asyncio.Event
 
-QUICK = Limits(connect_s=1.0, first_s=0.3, next_s=0.3)
+USUAL = Limits()
+QUICK = Limits(connect_s=1.0, first_s=0.4, next_s=0.4)
 ASK = Prompt([{"role": "user", "content": "one two three"}])
 CALL = ToolCall("call_1", "weather", '{"city":"Riga"}')
 USAGE = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, "output_tokens_details": {"reasoning_tokens": 3}}
@@ -266,7 +267,7 @@ def _streaming(data: AsyncIterator[bytes]) -> Response:
 
 
 @asynccontextmanager
-async def node(up: Provider, limits: Limits = QUICK, **options: Any) -> AsyncIterator[ResponsesModel]:
+async def node(up: Provider, limits: Limits = USUAL, **options: Any) -> AsyncIterator[ResponsesModel]:
     """A model of its own, as another node has."""
     model = await ResponsesModel.connect(base_url=up.url, api_key=None, name="up-1", limits=limits, **options)
     try:
@@ -275,7 +276,12 @@ async def node(up: Provider, limits: Limits = QUICK, **options: Any) -> AsyncIte
         await model.close()
 
 
-async def whole(up: Provider, prompt: Prompt = ASK, limits: Limits = QUICK, **options: Any) -> Piece:
+async def drained(model: ResponsesModel, prompt: Prompt = ASK) -> Piece:
+    """One answer, as one piece."""
+    return Piece.joined([piece async for piece in model.stream("up-1", prompt)])
+
+
+async def whole(up: Provider, prompt: Prompt = ASK, **options: Any) -> Piece:
     """One answer, asked for at a node of its own, as one piece."""
-    async with node(up, limits, **options) as model:
-        return Piece.joined([piece async for piece in model.stream("up-1", prompt)])
+    async with node(up, **options) as model:
+        return await drained(model, prompt)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
@@ -17,9 +18,11 @@ from app.core.errors import ChatError, ContentRefused, ModelTimeout, ModelUnavai
 from tests.responses_upstream import (
     ASK,
     FAILED,
+    QUICK,
     Step,
     answer,
     begun,
+    drained,
     node,
     provider,
     said,
@@ -40,13 +43,13 @@ async def undisturbed() -> Piece:
 async def test_a_connection_that_breaks_costs_no_token() -> None:
     """Wherever it does, however, and also if several do: one generation, and the whole of it."""
     expected = await undisturbed()
-    async with provider() as up, node(up, Limits(1.0, 2.0, 2.0)) as model:
+    async with provider() as up, node(up) as model:
         up.script = lambda body: thinks()
         for cuts in [[at] for at in range(1, len(thinks()))] + [[5, 7, 9, 13]]:
             up.generations.clear()
             up.retrieved.clear()
             up.cuts, up.quietly = list(cuts), not up.quietly
-            assert Piece.joined([piece async for piece in model.stream("up-1", ASK)]) == expected, cuts
+            assert await drained(model) == expected, cuts
             assert (len(up.generations), len(up.retrieved)) == (1, len(cuts))
 
 
@@ -56,7 +59,7 @@ async def test_another_node_takes_an_answer_up_at_any_place() -> None:
     async with provider() as up, node(up) as dead, node(up) as other:
 
         async def rest(place: str) -> Piece:
-            return Piece.joined([piece async for piece in other.stream("up-1", replace(ASK, place=place))])
+            return await drained(other, replace(ASK, place=place))
 
         up.script = lambda body: [part for step in thinks() for part in (step, 0.01)]
         flow = pieces(await dead.ask("up-1", ASK))
@@ -118,6 +121,8 @@ async def test_without_background_it_is_as_with_other_upstreams() -> None:
         got = await whole(up, background=False)
         assert (got.text, got.place) == ("one two three ", "")
         assert (up.created[0]["store"], "background" in up.created[0]) == (False, False)
+        with pytest.raises(PlaceLost):
+            await whole(up, replace(ASK, place="resp_0 3"), background=False)
         up.cuts = [5]
         with pytest.raises(ModelUnavailable):
             await whole(up, background=False)
@@ -158,27 +163,32 @@ async def test_what_fails_before_its_first_token_is_asked_again() -> None:
     async with provider() as up:
         answers = [[*begun(), FAILED], answer(["one "])]
         up.script = lambda body: answers.pop(0)
-        assert (await whole(up, limits=Limits(1.0, 2.0, 2.0))).text == "one "
+        assert (await whole(up)).text == "one "
         assert (len(up.generations), up.retrieved) == (2, [])
 
 
 async def test_limits_on_time() -> None:
-    """To the first token, and between tokens; thoughts are tokens, and what only says that it lives is none."""
+    """To the first token, and between tokens, over all connections; only what adds to the answer is one."""
 
-    def alive(kind: str) -> list[Step]:
-        return [0.1, {"type": kind}] * 5
+    def slowly(step: Step) -> list[Step]:
+        return [step, 0.15] * 4
 
-    hm: list[Step] = [said("hm ", "reasoning_text"), 0.1] * 5
-    async with provider() as up:
-        up.script = lambda body: [*begun(), *alive("keepalive"), said("late")]
-        with pytest.raises(ModelTimeout):
-            await whole(up)
-        up.script = lambda body: [*begun(), said("one "), *alive("response.in_progress")]
-        with pytest.raises(ModelTimeout):
-            await whole(up)
-        up.script = lambda body: [*begun(), *hm, *answer(["one "])[2:]]
-        assert (await whole(up)).reasoning == "hm " * 5
-        assert (len(up.generations), up.retrieved) == (3, [])
+    async with provider() as up, node(up, QUICK) as model:
+        await model.cancel("resp_9 0")  # a client's first request takes its time
+        scripts: list[tuple[list[Step], list[int]]] = [
+            ([*begun(), *slowly({"type": "keepalive"}), said("late")], []),
+            ([*begun(), said("one "), *slowly({"type": "response.in_progress"})], []),
+            ([*begun(), said("one "), 0.01, {"type": "keepalive"}, 3.0], [3]),
+        ]
+        for script, up.cuts in scripts:
+            up.script = partial(lambda script, body: script, script)
+            with pytest.raises(ModelTimeout):
+                await drained(model)
+        assert (len(up.generations), up.retrieved) == (3, [2])
+        arguments = {"type": "response.function_call_arguments.delta", "delta": "{"}
+        at_work = [*slowly(said("hm ", "reasoning_text")), *slowly(arguments)]
+        up.script = lambda body: [*begun(), *at_work, *answer(["one "])[2:]]
+        assert ((got := await drained(model)).reasoning, got.text) == ("hm " * 4, "one ")
 
 
 async def test_retry_after_is_honoured() -> None:

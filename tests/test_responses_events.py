@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.agent.flow import Piece
 from app.agent.lines import LINE_BYTES
 from app.agent.llm import Abilities, Limits
 from app.agent.responses import ResponsesModel
@@ -13,7 +14,6 @@ from tests.responses_upstream import (
     ASK,
     CALL,
     FAILED,
-    QUICK,
     Step,
     answer,
     begun,
@@ -25,6 +25,7 @@ from tests.responses_upstream import (
     whole,
 )  # fmt: skip
 
+USED = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 TOOL = {"name": "weather", "description": "Look it up.", "parameters": {"type": "object", "properties": {}}}
 
 
@@ -33,12 +34,12 @@ async def test_text_comes_in_pieces_and_the_usage_in_the_end() -> None:
     async with provider() as up:
         got = await whole(up, replace(ASK, temperature=0.5), abilities=Abilities(answer_tokens=9))
         assert (got.text, got.place) == ("one two three ", "resp_0 6")
-        assert got.usage == {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+        assert got.usage == USED
         assert up.created == [
             {"model": "up-1", "stream": True, "store": True, "background": True, "temperature": 0.5,
              "max_output_tokens": 9, "input": [{"type": "message", "role": "user", "content": "one two three"}]}
         ]  # fmt: skip
-        model = await ResponsesModel.connect(base_url=up.url, api_key=None, name=None, limits=QUICK)
+        model = await ResponsesModel.connect(base_url=up.url, api_key=None, name=None, limits=Limits())
         assert model.names == ("up-1",)
         await model.close()
 
@@ -64,6 +65,8 @@ async def test_the_end_tells_of_the_calls_again() -> None:
         up.script = lambda body: [*thinks()[:-1], ended(output=[{"type": "message", "content": []}, item, cut])]
         assert (await whole(up)).calls == (CALL,)
         assert (await whole(up, replace(ASK, place="resp_0 18"))).calls == (CALL,)
+        up.script = lambda body: [*begun(), ended(output=[item])]
+        assert await whole(up) == Piece(usage=USED, calls=(CALL,), place="resp_1 0")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,7 @@ async def test_what_is_no_event_breaks_the_connection(wrong: bytes) -> None:
     async with provider() as up:
         unknown: list[Step] = [b": a comment\n\n", {"type": "response.new", "delta": {"a": 1}, "item": 5}]
         up.script = lambda body: [*begun(), *unknown, said("one "), wrong, *answer(["two"])[2:]]
-        assert (await whole(up, limits=Limits())).text == "one two"
+        assert (await whole(up)).text == "one two"
         assert (len(up.generations), len(up.retrieved)) == (1, 1)
         with pytest.raises(ModelUnavailable):
-            await whole(up, limits=Limits(), background=False)
+            await whole(up, background=False)

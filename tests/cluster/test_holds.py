@@ -9,7 +9,7 @@ import pytest
 from app.agent.flow import Piece
 from app.core.model import Session, Takeover, User
 from app.state.keys import SessionKeys
-from tests.cluster.test_tools import Counted, followed, of, said_at, table, text
+from tests.cluster.test_tools import Counted, asked_at, followed, of, said_at, table, text
 from tests.reader import reading
 from tests.servers import Script, becomes, call, serving, until
 
@@ -61,9 +61,9 @@ async def test_it_waits_through_the_end_of_all_nodes(redis_url: str, model: Scri
     async with table(redis_url, model, counted.tools) as (a, _, reader):
         run = (await said_at(a))["run"]
         await followed(reader, run, "hold")
-    async with serving(redis_url, model, "c", tools=counted.tools) as c, reading(c.ws) as reader:
+    async with serving(redis_url, model, "c", tools=counted.tools) as a, reading(a.ws) as reader:
         await reader.ask(type="open", session="s")
-        await reader.ask(type="answer", session="s", run=run, call="call-1", decision="allow")
+        await asked_at(a, "answer", run=run, call="call-1", decision="allow")
         assert (await followed(reader, run, "end"))[-1]["state"] == "done"
         assert len(counted.calls) == 1
 
@@ -86,7 +86,7 @@ async def test_what_a_person_decides_is_done(
     async with table(redis_url, model, counted.tools) as (a, _, reader):
         run = (await said_at(a))["run"]
         await followed(reader, run, "hold")
-        await reader.ask(type="answer", session="s", run=run, call="call-1", **answer)
+        await asked_at(a, "answer", run=run, call="call-1", **answer)
         await followed(reader, run, "end")
         turn = (await reader.ask(type="history", session="s", limit=1))["turns"][0]
         arguments = answer.get("arguments", {"euros": 5})
@@ -128,9 +128,9 @@ async def test_two_calls_are_both_waited_for(redis_url: str, model: Script) -> N
         entries = await followed(reader, run, "hold")
         assert [entry["call"] for entry in of(entries, "ask")] == ["c1", "c3"]
         assert [entry["result"] for entry in of(entries, "tool") if "result" in entry] == [2]
-        await reader.ask(type="answer", session="s", run=run, call="c3", decision="allow")
+        await asked_at(a, "answer", run=run, call="c3", decision="allow")
         assert [name for name, _ in counted.calls] == ["add"]
-        await reader.ask(type="answer", session="s", run=run, call="c1", decision="deny")
+        await asked_at(a, "answer", run=run, call="c1", decision="deny")
         entries = await followed(reader, run, "end")
         assert [name for name, _ in counted.calls] == ["add", "pay"]
         assert entries[-1]["state"] == "done"
@@ -145,7 +145,7 @@ async def test_an_answer_while_other_calls_run_is_heard(redis_url: str, model: S
         run = (await said_at(a))["run"]
         await followed(reader, run, "ask")
         await until(lambda: counted.calls)
-        await reader.ask(type="answer", session="s", run=run, call="c1", decision="allow")
+        await asked_at(a, "answer", run=run, call="c1", decision="allow")
         counted.gate.set()
         entries = await followed(reader, run, "end")
         assert (of(entries, "hold"), of(entries, "run")) == ([], [])
@@ -179,9 +179,7 @@ async def test_who_says_something_else_ends_what_waits(redis_url: str, model: Sc
         assert [(turn["text"], turn.get("state")) for turn in turns] == [
             ("Well?", None), ("Shall I?", "stopped"), ("Never mind.", None), ("Fine.", None),
         ]  # fmt: skip
-        assert (await reader.ask(type="answer", session="s", run=run, call="call-1", decision="allow"))[
-            "code"
-        ] == "run_over"
+        assert (await asked_at(a, "answer", run=run, call="call-1", decision="allow"))["code"] == "run_over"
 
 
 async def test_who_waited_in_the_queue_comes_first(redis_url: str, model: Script) -> None:
@@ -211,11 +209,11 @@ async def test_a_stop_ends_what_waits_and_begins_what_waits_behind_it(redis_url:
         queued = (await said_at(a, id="m1", text="First."))["run"]
         gate.set()
         await followed(reader, run, "hold")
-        await reader.ask(type="stop", session="s", run=run)
+        await asked_at(a, "stop", run=run)
         entries = await followed(reader, queued, "end")
         assert [entry["by"] for entry in of(entries, "answer")] == ["stop"]
         assert [entry["state"] for entry in of(entries, "end")] == ["stopped", "done"]
-        assert (await reader.ask(type="stop", session="s", run=run))["type"] == "ok"
+        assert (await asked_at(a, "stop", run=run))["type"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +244,7 @@ async def test_a_pause_holds_a_run_in_mid_answer(
         assert [entry["how"] for entry in of(entries, "run")] == [how]
         turn = (await reader.ask(type="history", session="s", limit=1))["turns"][0]
         assert (turn["text"], entries[-1]["length"]) == (whole, len(whole))
-        assert (await reader.ask(type="resume", session="s", run=run))["code"] == "run_over"
+        assert (await asked_at(a, "resume", run=run))["code"] == "run_over"
 
 
 async def test_a_pause_between_two_steps_loses_nothing(redis_url: str, model: Script) -> None:
@@ -258,10 +256,10 @@ async def test_a_pause_between_two_steps_loses_nothing(redis_url: str, model: Sc
     async with table(redis_url, model, counted.tools) as (a, _, reader):
         run = (await said_at(a))["run"]
         await until(lambda: counted.calls)
-        await reader.ask(type="pause", session="s", run=run)
+        await asked_at(a, "pause", run=run)
         counted.gate.set()
         await followed(reader, run, "hold")
-        await reader.ask(type="resume", session="s", run=run)
+        await asked_at(a, "resume", run=run)
         entries = await followed(reader, run, "end")
         assert [entry["how"] for entry in of(entries, "run")] == ["continue"]
         assert (text(entries), entries[-1]["state"], len(counted.calls)) == ("\n\nBooked.", "done", 1)
@@ -275,8 +273,8 @@ async def test_a_pause_that_is_taken_back_in_time_holds_nothing(redis_url: str, 
     async with table(redis_url, model, counted.tools) as (a, _, reader):
         run = (await said_at(a))["run"]
         await until(lambda: counted.calls)
-        await reader.ask(type="pause", session="s", run=run)
-        await reader.ask(type="resume", session="s", run=run)
+        await asked_at(a, "pause", run=run)
+        await asked_at(a, "resume", run=run)
         counted.gate.set()
         entries = await followed(reader, run, "end")
         assert (of(entries, "hold"), entries[-1]["state"]) == ([], "done")
@@ -288,7 +286,7 @@ async def test_a_pause_that_nobody_ends_ends_as_stopped(redis_url: str, model: S
     async with table(redis_url, model, (), hold_days=SOON) as (a, _, reader):
         run = (await said_at(a))["run"]
         await followed(reader, run, "delta")
-        await reader.ask(type="pause", session="s", run=run)
+        await asked_at(a, "pause", run=run)
         entries = await followed(reader, run, "end")
         assert (entries[-1]["state"], entries[-1]["length"]) == ("stopped", 4)
         assert len(model.asked) == 1
@@ -312,8 +310,8 @@ async def test_what_cannot_be_decided_is_said(redis_url: str, model: Script) -> 
         for wrong, code in wrongs:
             assert (await reader.ask(**(asked | wrong)))["code"] == code, wrong
         for type in ("pause", "resume"):
-            assert (await reader.ask(type=type, session="s", run="r-none"))["code"] == "not_found"
-        assert (await reader.ask(type="resume", session="s", run=run))["code"] == "conflict"
+            assert (await asked_at(a, type, run="r-none"))["code"] == "not_found"
+        assert (await asked_at(a, "resume", run=run))["code"] == "conflict"
         assert counted.calls == []
 
 
@@ -323,7 +321,7 @@ async def test_what_waits_in_the_queue_cannot_be_paused(redis_url: str, model: S
     async with table(redis_url, model, ()) as (a, _, reader):
         await said_at(a)
         queued = (await said_at(a, id="m1", text="First."))["run"]
-        assert (await reader.ask(type="pause", session="s", run=queued))["code"] == "conflict"
+        assert (await asked_at(a, "pause", run=queued))["code"] == "conflict"
 
 
 async def test_a_run_that_waits_takes_no_place(redis_url: str, model: Script) -> None:

@@ -86,10 +86,15 @@ async def table(
         yield a, b, reader
 
 
+async def asked_at(node: Served, type: str, **fields: Any) -> Frame:
+    """Ask something of a node, over a connection of its own: whoever follows the session misses nothing."""
+    async with reading(node.ws) as speaker:
+        return await speaker.ask(**({"type": type, "session": "s"} | fields))
+
+
 async def said_at(node: Served, **more: Any) -> Frame:
     """Say something at a node."""
-    async with reading(node.ws) as speaker:
-        return await speaker.ask(**({"type": "say", "session": "s", "id": "m", "text": "Well?"} | more))
+    return await asked_at(node, **({"type": "say", "id": "m", "text": "Well?"} | more))
 
 
 async def test_a_call_is_made_and_the_model_goes_on_with_its_result(redis_url: str, model: Script) -> None:

@@ -55,8 +55,9 @@ async def kept(folder: Path, *tables: str, environ: Mapping[str, str] = os.envir
         yield servers
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        done, _ = await asyncio.wait([task], timeout=8)
+        assert done, "it goes on"
+        assert task.cancelled()
 
 
 @asynccontextmanager
@@ -162,6 +163,7 @@ async def test_a_server_that_was_killed_is_begun_again(tmp_path: Path, monkeypat
         await until(lambda: servers.tools, 20)
         another = (await call(servers, "files__around"))["process"]
         assert another != seen["process"]
+        await call(servers, "files__slow", seconds=0.5)  # meanwhile its list is read once more, and then all is quiet
         os.kill(another, signal.SIGKILL)
         await until(lambda: not servers.tools)  # without a call that would show it
 
@@ -206,6 +208,13 @@ async def test_a_server_that_forgot_us_is_met_anew(tmp_path: Path) -> None:
             await until(lambda: not servers.tools)
             await until(lambda: servers.tools, 20)
             assert await call(servers, "far__echo", text="hello") == "hello"
+
+
+async def test_an_end_comes_through_whatever_fails_meanwhile(tmp_path: Path) -> None:
+    """At any moment of a server that ends as soon as it began: the package may put that error in its place."""
+    for moment in range(30):
+        async with kept(tmp_path, table("a", command=["false"]), table("b", command=["sh", "-c", "sleep 0.01"])):
+            await asyncio.sleep(moment / 500)  # the moment is what is tried here
 
 
 @pytest.mark.skipif(find_spec("mcp_server_time") is None, reason="mcp-server-time is not installed")
