@@ -56,7 +56,7 @@ class Settings:
     tool_steps: int = knob(10, "how often the model may speak in one answer: between, its calls are made")
     hold_days: float = knob(3.0, "how long an answer waits for a person who is to allow a call, or has paused it")
     titles: bool = knob(True, "whether the model gives a session its title after the first answer")
-    model_takeover: Takeover = knob("restart", "how an answer goes on at another node: restart, continue or fail")
+    model_takeover: Takeover = knob("restart", "how an answer goes on elsewhere: restart, continue, resume or fail")
     model_prefix: Dialect = knob("trailing", "how to continue: trailing, continue_final_message or prefix")
     run_seconds: float = knob(600.0, "how long one answer may take in all")
     connect_seconds: float = knob(5.0, "how long connecting to the upstream may take")

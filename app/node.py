@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from app.agent.beat import Beat
+from app.agent.decisions import Decisions
 from app.agent.llm import Model
 from app.agent.prompts import Defaults, Prompts
 from app.agent.request import RequestContextBuilder
@@ -19,7 +20,7 @@ from app.agent.run import Means, Pace
 from app.agent.runner import Over, Runner
 from app.agent.titles import Exchange, Titles
 from app.agent.tools.builtin import builtins
-from app.agent.tools.tool import StatelessTool, ToolError
+from app.agent.tools.tool import StatelessTool
 from app.agent.tools.toolbox import Source, Toolbox
 from app.aside import GIVE_UP_SECONDS, Aside
 from app.config import Settings
@@ -68,6 +69,7 @@ class Node:
         self.aside = Aside(tasks)
         self.asks = RequestContextBuilder(state.storage)
         self.toolbox = Toolbox([*builtins(settings.builtin_tools, state.users, state.sessions), *tools], sources)
+        self._decisions = Decisions(state.holds, state.sessions, self.toolbox)
         defaults = Defaults(window=settings.window_turns, temperature=settings.model_temperature)
         self.prompts = Prompts(self.asks, model, self.toolbox, defaults)
         pace = Pace(
@@ -129,28 +131,10 @@ class Node:
         return at
 
     async def answer(self, session: Session, answer: Answer) -> Answer:
-        """Settle a call that waits for a person; return the decision that stands, which is the first.
-
-        Raises:
-            BadFrame: other arguments are given, and the tool does not take them.
-            NotFound, RunOver, StateUnavailable
-        """
-        if answer.decision == "edit":
-            await self._check(session, answer)
-        stands = await self.state.holds.answer(session, answer)
+        """Settle a call that waits for a person, as `Decisions.settle` does; return the decision that stands."""
+        stands = await self._decisions.settle(session, answer)
         self.aside.do(self.state.audit.record(stands.decision, session.user, session=session.id))
         return stands
-
-    async def _check(self, session: Session, answer: Answer) -> None:
-        """Hold the arguments that a person gives to the tool's schema, if the tool is here."""
-        run = (await self.state.sessions.snapshot(session, turns=0)).run
-        asks = run["asks"] if run and run["id"] == answer.run else []
-        try:
-            for ask in asks:
-                if ask["call"] == answer.call and (tool := self.toolbox.find(ask["name"])) is not None:
-                    self.toolbox.checked(tool, answer.arguments)
-        except ToolError as error:
-            raise BadFrame(f"answer: {error}") from error
 
     def model_of(self, settings: dict[str, Any]) -> str:
         """The model that a session asks where none is named: its own, if it has one that is here."""

@@ -85,7 +85,12 @@ async def parts(settings: Settings) -> AsyncIterator[tuple[str, Fitness, Upstrea
                     api_key=settings.openai_api_key,
                     name=settings.model_name,
                     limits=limits,
-                    abilities=Abilities(settings.model_takeover, settings.model_prefix, titles=settings.titles),
+                    abilities=Abilities(
+                        settings.model_takeover,
+                        settings.model_prefix,
+                        titles=settings.titles,
+                        tools=settings.model_tools,
+                    ),
                     data=settings.data_dir,
                 )
             )

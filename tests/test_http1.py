@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 import uvloop
 
-from app.agent.events import LINE_BYTES, Events, NoChunk
+from app.agent.events import Events, NoChunk
 from app.agent.http1 import Broken, NotReached, Pool, proxied
+from app.agent.lines import LINE_BYTES
 from app.agent.llm import Limits, OpenAIModel
 from app.agent.prompt import Prompt
 from tests.servers import sse, until, upstream

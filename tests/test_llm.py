@@ -258,7 +258,7 @@ async def test_an_answer_is_continued_in_the_servers_dialect(dialect: Dialect) -
         await model.close()
         assert "".join(pieces) == "three"
         assert ("continue_final_message" in up.requests[0]) is (dialect == "continue_final_message")
-        assert up.requests[0]["messages"][:-1] == ASK
+        assert up.requests[0]["messages"][:-1] == ASK.messages
 
 
 async def test_a_connection_that_goes_on_to_another_answer_forgets_the_first() -> None:

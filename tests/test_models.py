@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.agent.llm import Limits
+from app.agent.llm import Abilities, Limits
 from app.agent.models import Models, WrongModels
 from app.agent.prompt import Prompt
 from tests.servers import upstream
@@ -18,7 +18,7 @@ async def test_each_model_is_asked_at_its_own_upstream_with_its_own_key(tmp_path
             f'[[model]]\nname = "a"\nbase_url = "{one.url}"\n'
             f'[[model]]\nname = "b"\nbase_url = "{other.url}"\nkey_env = "KEY_B"\ncontext_tokens = 900\n'
         )
-        models = await Models.connect(file, {"KEY_B": "secret"}, Limits())
+        models = await Models.connect(file, {"KEY_B": "secret"}, Limits(), Abilities())
         assert (models.names, models.abilities("a").prompt_tokens, models.abilities("b").prompt_tokens) == (
             ("a", "b"),
             None,
@@ -52,4 +52,4 @@ async def test_what_is_wrong_with_the_file_is_said(tmp_path: Path, text: str | N
     if text is not None:
         file.write_text(text)
     with pytest.raises(WrongModels, match=words):
-        await Models.connect(file, {}, Limits())
+        await Models.connect(file, {}, Limits(), Abilities())

@@ -90,7 +90,8 @@ async def test_the_place_is_there_before_the_first_token() -> None:
         assert first == Piece(place="resp_0 0")
         await flow.close()
         async with node(up) as other:
-            again = await other.ask("up-1", replace(ASK, place=first.place))
+            again = await other.ask("up-1", replace(ASK, place="resp_0 1"))
+            assert again.take() == Piece(place="resp_0 1")
             thought.set()
             assert Piece.joined([piece async for piece in pieces(again)]).text == "Well."
         assert len(up.generations) == 1
@@ -235,7 +236,12 @@ async def test_a_breaker_holds_back_who_would_ask_in_vain() -> None:
                 await model.ask("up-1", ASK)
             assert (breaker.state, breaker.opened) == ("open", 1)
             began = time.monotonic()
-            assert [piece.text async for piece in model.stream("up-1", ASK)]
+            up.script = lambda body: [*begun(), asyncio.Event()]
+            probe = await model.ask("up-1", ASK)
+            await probe.close()
+            assert (breaker.state, breaker.opened) == ("open", 1)
+            up.script = lambda body: answer(["one "])
+            assert (await drained(model)).text == "one "
             assert (breaker.state, time.monotonic() - began >= 0.15) == ("closed", True)
 
 

@@ -9,9 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from app.agent.calls import Part
-
-DONE: Final = b"[DONE]"
-LINE_BYTES: Final = 4 * 1024 * 1024
+from app.agent.lines import Lines, LongLine
 
 
 class Delta(msgspec.Struct):
@@ -54,7 +52,7 @@ class Events:
     """Bytes in, chunks out."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._lines = Lines()
 
     def chunks(self, data: bytes) -> Iterator[Chunk]:
         """Give the chunks of the lines that are complete with `data`.
@@ -62,15 +60,11 @@ class Events:
         Raises:
             NoChunk
         """
-        *lines, self._rest = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n")
-        if len(self._rest) > LINE_BYTES:
-            raise NoChunk(f"a line of more than {LINE_BYTES} bytes")
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue  # comments, and the names of events
-            value = line[5:].strip()
-            if value == DONE:
-                continue
+        try:
+            values = list(self._lines.values(data))
+        except LongLine as error:
+            raise NoChunk(str(error)) from error
+        for value in values:
             try:
                 chunk = CHUNK.decode(value)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -63,6 +63,14 @@ class Cancels(Protocol):
         """Tell the upstream that nobody will."""
 
 
+@runtime_checkable
+class Keeps(Protocol):
+    """A model whose upstream keeps its answers."""
+
+    async def cancel(self, name: str, place: str) -> None:
+        """Tell the upstream that nobody wants the answer at a place any more."""
+
+
 class Flow(Protocol):
     """One answer, under way. Close it in the end: that releases the upstream."""
 

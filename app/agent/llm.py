@@ -7,8 +7,7 @@ Before its first token a try that failed is made again, after a while at random 
 upstream counts those failures, and holds everybody back while it is open.
 """
 
-import time
-from asyncio import sleep, timeout
+from asyncio import timeout
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,14 +18,15 @@ import msgspec
 import openai
 from openai import AsyncOpenAI
 
+from app.agent.client import reached
 from app.agent.direct import Direct, Reading
 from app.agent.flow import Flow, Piece, Pumped, pieces
 from app.agent.http1 import Pool, proxied
+from app.agent.patience import Patience
 from app.agent.prefix import Prefix
 from app.agent.prompt import Prompt
-from app.agent.retry import CUT, failed, patiently, refusal, told
+from app.agent.retry import CUT, refusal, told
 from app.core.breaker import Breaker
-from app.core.errors import ModelUnavailable
 from app.core.model import Dialect, Takeover
 
 EXTRA: Final = ("continue_final_message", "add_generation_prompt")  # what the package does not know
@@ -113,7 +113,7 @@ class OpenAIModel:
         self._client = client
         self._limits = limits
         self._abilities = abilities
-        self._breaker = breaker or Breaker()
+        self._patience = Patience(breaker or Breaker(), limits.first_s, waits=not abilities.fallback)
         url = urlsplit(str(client.base_url))
         self._path = f"{url.path}chat/completions"
         known = client.default_headers | client.auth_headers
@@ -136,21 +136,9 @@ class OpenAIModel:
         Raises:
             ModelUnavailable: it has no such list, or cannot be reached.
         """
-        client = AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key or "none",  # the package insists on one; local servers ignore it
-            max_retries=0,
-            timeout=openai.Timeout(limits.next_s, connect=limits.connect_s, read=max(limits.first_s, limits.next_s)),
-        )
-        can = abilities or Abilities()
-        if name is not None:
-            return cls(client, (name,), limits, can, breaker)
-        try:
-            first = (await client.models.list()).data[0].id
-        except (openai.OpenAIError, IndexError, AttributeError) as error:  # it takes a page for text, and trips over it
-            await client.close()
-            raise ModelUnavailable(f"no model found at {client.base_url}: {error}") from error
-        return cls(client, (first,), limits, can, breaker)
+        patient = openai.Timeout(limits.next_s, connect=limits.connect_s, read=max(limits.first_s, limits.next_s))
+        client, found = await reached(base_url=base_url, api_key=api_key, name=name, timeout=patient)
+        return cls(client, (found,), limits, abilities or Abilities(), breaker)
 
     @property
     def where(self) -> str:
@@ -160,7 +148,7 @@ class OpenAIModel:
     @property
     def breakers(self) -> Mapping[str, Breaker]:
         """Its upstream's breaker; see `Model.breakers`."""
-        return {self.where: self._breaker}
+        return {self.where: self._patience.breaker}
 
     def abilities(self, name: str) -> Abilities:
         """What it can; see `Model.abilities`."""
@@ -190,18 +178,10 @@ class OpenAIModel:
             body["max_tokens"] = self._abilities.answer_tokens
 
         async def begin() -> Flow:
-            await self._breaker_closes()
-            try:
-                async with timeout(self._limits.first_s):
-                    flow = await self._begun(body, Reading(said, self._limits.first_s, self._limits.next_s))
-            except BaseException as error:
-                self._breaker.failed(time.monotonic()) if failed(error) else self._breaker.let_go()
-                raise
-            self._breaker.succeeded()
-            return flow
+            return await self._begun(body, Reading(said, self._limits.first_s, self._limits.next_s))
 
         try:
-            return await patiently(begin)
+            return await self._patience.begun(begin)
         except CUT as error:
             raise told(error) from error
 
@@ -210,11 +190,6 @@ class OpenAIModel:
         async with aclosing(pieces(await self.ask(name, prompt))) as answer:
             async for piece in answer:
                 yield piece
-
-    async def _breaker_closes(self) -> None:
-        """Return when a try may be made."""
-        while wait := self._breaker.admit(time.monotonic()):  # noqa: ASYNC110 - time passes by itself
-            await sleep(wait)
 
     async def _begun(self, body: dict[str, Any], reading: Reading) -> Flow:
         """Ask once, directly or through the proxy that the environment names; return when the first piece is there."""

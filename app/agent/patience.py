@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from app.agent.retry import failed, patiently
+from app.agent.retry import NotAdmitted, failed, patiently
 from app.core.breaker import Breaker
 
 T = TypeVar("T")
@@ -15,8 +15,10 @@ T = TypeVar("T")
 class Patience:
     """How the answers of one upstream are begun. Its breaker counts what fails, and holds everybody back while open."""
 
-    def __init__(self, breaker: Breaker, first_s: float) -> None:
+    def __init__(self, breaker: Breaker, first_s: float, *, waits: bool = True) -> None:
+        """`waits`: while the breaker is open; else that is a failure, for somebody else can be asked."""
         self.breaker = breaker
+        self._waits = waits
         self._first_s = first_s
 
     async def begun(self, begin: Callable[[], Awaitable[T]]) -> T:
@@ -36,5 +38,7 @@ class Patience:
 
     async def _breaker_closes(self) -> None:
         """Return when a try may be made."""
-        while wait := self.breaker.admit(time.monotonic()):  # noqa: ASYNC110 - time passes by itself
+        while wait := self.breaker.admit(time.monotonic()):
+            if not self._waits:
+                raise NotAdmitted("the model's upstream has failed too often of late")
             await sleep(wait)

@@ -57,7 +57,7 @@ class ResponsesModel:
         self._client = client
         self._limits = limits
         self._abilities = abilities
-        self._patience = Patience(breaker or Breaker(), limits.first_s)
+        self._patience = Patience(breaker or Breaker(), limits.first_s, waits=not abilities.fallback)
         self._background = background
         self._effort = effort
 
@@ -129,7 +129,7 @@ class ResponsesModel:
             async for piece in answer:
                 yield piece
 
-    async def cancel(self, place: str) -> None:
+    async def cancel(self, name: str, place: str) -> None:
         """Tell the provider that nobody wants the answer at a place any more; what fails is logged. Twice is once."""
         with suppress(Forgotten):
             await self._cancel(Place.parse(place).id)

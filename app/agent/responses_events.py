@@ -182,8 +182,7 @@ class Reading:
 
     def _is_new(self, event: Event) -> bool:
         """Take an event's number, if it was not seen before."""
-        begins = not self._id
-        if begins and event.response != NONE:
+        if not self._id and event.response != NONE:
             self._id = _decoded(event.response, Response).id
         number = event.sequence_number
         if number is None:
@@ -195,8 +194,6 @@ class Reading:
             self.over = True
             raise Forgotten("the response went on unseen")
         self._at = number
-        if begins and self._id:
-            self._stands = number
         return True
 
     def _gather(self, items: list[Item]) -> None:

@@ -19,7 +19,11 @@ CUT: Final = (OSError, openai.OpenAIError, httpx2.HTTPError, ValueError)  # what
 T = TypeVar("T")
 
 
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+class NotAdmitted(ModelUnavailable):
+    """The breaker is open, and nobody waits for it."""
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], tries: int = TRIES) -> T:
     """Ask up to three times, waiting up to 0.5 s, then 1 s, at random, or as long as the upstream says."""
     backoff = wait_random_exponential(multiplier=0.5, max=8.0)
 
@@ -29,7 +33,7 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
         return float(backoff(state)) if named is None else named + float(backoff(state)) / 10
 
     retrying = AsyncRetrying(
-        retry=retry_if_exception(worth_it), wait=wait, stop=stop_after_attempt(TRIES), reraise=True
+        retry=retry_if_exception(worth_it), wait=wait, stop=stop_after_attempt(tries), reraise=True
     )
     return await retrying(ask)
 
@@ -44,7 +48,7 @@ def worth_it(error: BaseException) -> bool:
         case openai.APIStatusError():
             again = error.status_code in (408, 409, 429) or error.status_code >= 500
             return again and (_named_s(error) or 0.0) <= LONGEST_SECONDS
-        case ContentRefused():
+        case ContentRefused() | NotAdmitted():
             return False
         case openai.OpenAIError() | httpx2.HTTPError() | ValueError() | OSError() | ModelUnavailable():
             return True

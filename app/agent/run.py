@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from app.agent.answer import Answer
 from app.agent.beat import Beat
-from app.agent.flow import tokens_of
+from app.agent.flow import Keeps, tokens_of
 from app.agent.llm import Model
 from app.agent.prompt import Prompt
 from app.agent.prompts import Prompts
@@ -120,6 +120,8 @@ class Run:
             self._writing.wanted = "stop"
         else:
             self._failure = Unavailable("it was tried as often as it may be", code=self.carry.how)
+        if self.carry.place and isinstance(self._means.model, Keeps):
+            await self._means.model.cancel(self.carry.request.model, self.carry.place)
         return await self._end([])
 
     async def _go_on(self) -> Carry | None:

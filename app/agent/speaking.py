@@ -148,7 +148,10 @@ class Speaking:
         self._texts.add(piece.text)
         if piece.reasoning:
             self._thoughts.add(piece.reasoning)
-        await self._flush((self._thoughts.take(), self._texts.take()), piece.place)
+        said = self._thoughts.take(), self._texts.take()
+        if piece.place and not (said[0] or said[1] or self._spoke or self._again):
+            await self._writing.placed(piece.place)
+        await self._flush(said, piece.place)
 
     async def _wait(self, asking: asyncio.Task[Flow], *, came: bool) -> None:
         """Wait for something to come; after the beat, if something has."""

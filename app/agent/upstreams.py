@@ -16,6 +16,7 @@ from app.agent import local, localserver
 from app.agent.llm import Abilities, Limits, Model, OpenAIModel
 from app.agent.models import Models
 from app.agent.responder import Responder
+from app.agent.responses import ResponsesModel
 from app.core.errors import ModelUnavailable
 
 USUAL: Final = {"Ollama": "http://127.0.0.1:11434/v1", "llama-server": "http://127.0.0.1:8080/v1"}
@@ -51,23 +52,25 @@ async def chosen(
     """
     async with AsyncExitStack() as stack:
         if models is not None:
-            several = await Models.connect(models, os.environ, limits, titles=abilities.titles)
+            several = await Models.connect(models, os.environ, limits, abilities)
             stack.push_async_callback(several.close)
             yield Upstream(several, f"{', '.join(several.names)} of {models}")
             return
         if base_url is not None or api_key is not None:
-            model = await OpenAIModel.connect(
+            kind = ResponsesModel if abilities.takeover == "resume" else OpenAIModel
+            upstream = await kind.connect(
                 base_url=base_url, api_key=api_key, name=name, limits=limits, abilities=abilities
             )
-            stack.push_async_callback(model.close)
-            yield Upstream(model, f"{model.names[0]} at {model.where}")
+            stack.push_async_callback(upstream.close)
+            yield Upstream(upstream, f"{upstream.names[0]} at {upstream.where}")
             return
         if name in (None, localserver.NAME) and local.installed():
             url = await stack.enter_async_context(local.served(data))
             model = await OpenAIModel.connect(
                 base_url=url, api_key=None, name=localserver.NAME, limits=limits,
                 abilities=replace(
-                    abilities, context_tokens=localserver.CONTEXT_TOKENS, answer_tokens=ANSWER_TOKENS, titles=False
+                    abilities, context_tokens=localserver.CONTEXT_TOKENS, answer_tokens=ANSWER_TOKENS, titles=False,
+                    tools=False,
                 ),
             )  # fmt: skip
             stack.push_async_callback(model.close)

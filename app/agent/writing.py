@@ -135,6 +135,11 @@ class Writing:
                 case _:
                     raise FencedOut
 
+    async def placed(self, place: str) -> None:
+        """Note where the upstream can be taken up, before there is anything to append; raises as `renew` does."""
+        self._place = place
+        await self.renew()
+
     async def renew(self) -> None:
         """Say that the writer lives, and hear what is wanted; if Redis does not answer, that is for next time.
 
@@ -143,7 +148,7 @@ class Writing:
         """
         self.renewed_at = time.monotonic()
         try:
-            renewed = await self._runs.renew(self.writer)
+            renewed = await self._runs.renew(self.writer, self._place)
         except StateUnavailable:
             return
         match renewed:

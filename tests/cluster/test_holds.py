@@ -318,7 +318,7 @@ async def test_what_cannot_be_decided_is_said(redis_url: str, model: Script) -> 
 async def test_what_waits_in_the_queue_cannot_be_paused(redis_url: str, model: Script) -> None:
     """It has not begun."""
     model.answers.append(["One ", 60.0])
-    async with table(redis_url, model, ()) as (a, _, reader):
+    async with table(redis_url, model, ()) as (a, _, _):
         await said_at(a)
         queued = (await said_at(a, id="m1", text="First."))["run"]
         assert (await asked_at(a, "pause", run=queued))["code"] == "conflict"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from redis import Redis
 
-from app.agent.llm import Limits, OpenAIModel
+from app.agent.llm import Abilities, Limits, OpenAIModel
 from app.agent.models import Models
 from app.client import Chat, Said, connect
 from app.core.errors import ChatError
@@ -167,7 +167,7 @@ async def test_between_a_node_and_its_model(redis_url: str, redis: Redis, tmp_pa
         file.write_text(
             "".join(table.format(name, name.rpartition("-")[2], proxies[name].through(up.url)) for name in faults)
         )
-        models = await Models.connect(file, {}, QUICK)
+        models = await Models.connect(file, {}, QUICK, Abilities())
         stack.push_async_callback(models.close)
         node = await stack.enter_async_context(serving(redis_url, models))
         chat = await stack.enter_async_context(connect(node.ws, user="ada"))

@@ -14,54 +14,8 @@ import msgpack
 from app.core import entries
 from app.core.entries import Entry, split
 from app.core.model import START, Cursor
-from tests.proof.laws import ONE_END, ONE_RUN, ORDER, TURNS, WHOLE, law
-
-
-@dataclass(slots=True)
-class Waiting:
-    """What was asked, and what its run needs. `at` is the id of its turn's entry, once it has one."""
-
-    id: str
-    run: str
-    text: str
-    model: str
-    record: bytes
-    request: bytes
-    json_bytes: int
-    at: Cursor = START
-    kind: str = "say"
-    turn: str = ""  # that `again` and `edit` are about
-    entry: bytes = b""  # of its turn
-
-    @property
-    def about(self) -> str:
-        """The turn that its run answers."""
-        return self.turn if self.kind == "again" else self.id
-
-
-@dataclass(slots=True)
-class Running:
-    """The run under way. `text` stands in the log since `began`; `count` and `last` are its writer's appends."""
-
-    question: Waiting
-    fence: int
-    incarnation: str
-    began: Cursor
-    attempt: int = 1
-    text: str = ""
-    count: int = 0
-    last: tuple[Cursor, Cursor] = (START, START)
-    how: str = ""  # what a claim found is to be done
-    stop: bool = False
-    given_up: bool = False
-    lease: int = 0  # until when
-    deadline: int = 0
-    replaced: list[str] = field(default_factory=list)  # whose place its answer takes
-
-    @property
-    def run(self) -> str:
-        """Its id."""
-        return self.question.run
+from tests.proof.laws import DECIDED, ONE_END, ONE_RUN, ORDER, TURNS, WHOLE, law
+from tests.proof.running import Running, Waiting
 
 
 @dataclass(slots=True)
@@ -96,7 +50,7 @@ class Believed:
     settings: dict[str, str] = field(default_factory=dict)  # as JSON
     ended: tuple[str, int, str] | None = None  # the writer who made the last end
     ended_at: Cursor = START
-    aged: bool = False  # nothing has renewed its lifetime for a while
+    lives: int = 0  # ms: the lifetime that was given last
     gone: dict[str, int] = field(default_factory=dict)  # digests of what was said and deleted, and until when
     orphans: set[str] = field(default_factory=set)  # runs whose session has expired, but for their leases
     _max_turns: int = 0
@@ -121,6 +75,11 @@ class Believed:
         right = now is not None and (now.run, now.fence, now.incarnation) == (run, fence, incarnation)
         return now if right else None
 
+    def touched(self, ttl_ms: int, clock: int) -> None:
+        """Believe that its lifetime is renewed; what is held waits, and then lives as long."""
+        held = self.run.held if self.run is not None else None
+        self.lives = max(ttl_ms, held.until - clock + ttl_ms) if held is not None else ttl_ms
+
     def begun(self, incarnation: str, lease: int, deadline: int) -> Running | None:
         """Believe who writes the run that has begun, if one has, and until when."""
         if self.run is not None:
@@ -131,22 +90,24 @@ class Believed:
     def given(self, incarnation: str) -> Running | None:
         """The run that is put into a node's hands again: it has written nothing of it, and stands at its beginning."""
         now = self.run
-        fresh = now is not None and now.incarnation == incarnation and now.count == 0 and now.how in ("", "restart")
-        return now if fresh else None
+        if now is None or now.incarnation != incarnation or now.count > 0:
+            return None
+        return now if now.how == "" or (now.how == "restart" and not now.stands.settled) else None
 
     def take(
         self,
         published: bytes,
         *,
         coming: Waiting | None = None,
+        queues: bool = False,
         in_front: bool = False,
         record: bytes = b"",
         max_turns: int = 0,
     ) -> list[bytes]:
         """Fold one publish, and return its entries.
 
-        `coming` is what is being asked, and `in_front` whether it goes before those that wait; `record` is the
-        answer's turn, of a run that ends; `max_turns` is how many the history has.
+        `coming` is what is being asked, `queues` whether it is to wait, and `in_front` whether before those that do;
+        `record` is the answer's turn, of a run that ends; `max_turns` is how many the history has.
         """
         self._max_turns = max_turns
         first = len(self.log)
@@ -154,7 +115,9 @@ class Believed:
         for id, raw in self.log[first:]:
             entry = entries.decode(raw)
             assert entry is not None
-            self._fold(entry, id, coming, in_front, record)
+            self._fold(entry, id, coming, queues, in_front, record)
+        if self.run is not None:
+            self.run.stands.looks_whole()
         return added
 
     def add(self, published: bytes) -> list[bytes]:
@@ -168,6 +131,12 @@ class Believed:
             self.stored.append([str(id).encode(), [b"e", raw]])
         return added
 
+    def answer_to(self, call: str) -> bytes:
+        """The newest answer on a call, as it is in the log."""
+        found = (raw for _, raw in reversed(self.log) if isinstance(entry := entries.decode(raw), entries.Answer)
+                 and entry.call == call)  # fmt: skip
+        return next(found)
+
     def forget(self, max_ids: int) -> None:
         """Know the newest ids only."""
         while len(self.said) > max_ids:
@@ -178,26 +147,26 @@ class Believed:
         if len(self.log) - self.trim.seq > max_entries:
             self.trim = self.log[-max_entries - 1][0]
 
-    def _fold(self, entry: Entry, id: Cursor, coming: Waiting | None, in_front: bool, record: bytes) -> None:
+    def _fold(
+        self, entry: Entry, id: Cursor, coming: Waiting | None, queues: bool, in_front: bool, record: bytes
+    ) -> None:
         match entry:
             case entries.Turn():
-                self._turn(entry, id, coming, in_front)
+                self._turn(entry, id, coming, queues, in_front)
             case entries.Cut():
                 self._cut(entry, coming)
             case entries.Run(how="new"):
                 self._begin(entry, id, coming)
-            case entries.Run():
-                now = self._current(entry.run, entry)
-                law(TURNS, (now.question.about, now.question.model) == (entry.turn, entry.model), entry)
-                now.text = "" if entry.how == "restart" else now.text
-            case entries.Delta():
-                self._current(entry.run, entry).text += entry.text
             case entries.End():
                 self._end(entry, id, record)
             case entries.Meta():
                 self.title = self.title if entry.title is None else entry.title
-            case _:
+            case entries.Rating() | entries.Gone():
                 law(ORDER, False, "nobody writes", entry)
+            case _:
+                now = self._current(entry.run, entry)
+                law(TURNS, not isinstance(entry, entries.Run) or entry.turn == now.question.about, entry, now)
+                now.stands.apply(entry)
 
     def waits(self, coming: Waiting, *, in_front: bool) -> None:
         """Believe that something that was asked waits."""
@@ -224,14 +193,14 @@ class Believed:
         self.replaced += [(question.run if entry.keep else question.id, line) for line in gone]
         del self.replaced[: -self._max_turns]
 
-    def _turn(self, entry: entries.Turn, id: Cursor, coming: Waiting | None, in_front: bool) -> None:
+    def _turn(self, entry: entries.Turn, id: Cursor, coming: Waiting | None, queues: bool, in_front: bool) -> None:
         said = coming or self.waiting[0]  # which enters only now, as `edit`
         law(ONE_RUN, coming is None or entry.id not in self.said, entry)
         law(ONE_RUN, (said.id, said.run, said.text) == (entry.id, entry.run, entry.text), entry, said)
         if coming is not None:
             self.over.discard(entry.run)  # its id is one that was forgotten since: what is forgotten may be said again
             law(ONE_END, entry.run not in {turn.run for turn in self.waiting}, entry)
-        law(TURNS, entry.queued == (self.run is not None), entry)
+        law(TURNS, entry.queued == (coming is not None and queues), entry)
         law(TURNS, (said.kind == "edit") == (self.cut is not None) and said.kind != "again", entry, said)
         said.at = id
         if entry.queued:
@@ -247,7 +216,9 @@ class Believed:
         law(ONE_END, entry.run not in self.over, entry)
         self.fence += 1
         cut, self.cut = self.cut or [], None
-        self.run = Running(question, self.fence, "", id, replaced=cut if question.kind == "again" else [])
+        replaced = cut if question.kind == "again" else []
+        self.run = Running(question, self.fence, "", id, question.model, replaced=replaced)
+        self.run.stands.apply(entry)
         if question.kind != "again":
             self._remember(question.at, question.id, question.record, question.text, cut)
 
@@ -262,8 +233,12 @@ class Believed:
             self.waiting.remove(queued[0])
             return
         now = self._current(entry.run, entry)
-        law(WHOLE, (entry.length, entry.sha256) == digest(now.text), entry, "but the log has", repr(now.text))
-        self._remember(id, entry.run, record, now.text, now.replaced)
+        stands = now.stands
+        law(DECIDED, stands.state == "running" or not stands.undecided, entry, "and nobody has decided", stands)
+        law(WHOLE, (entry.length, entry.sha256) == digest(stands.text), entry, "but the log has", repr(stands.text))
+        calls = [call for call in msgpack.unpackb(record).get("calls", ()) if "result" in call or "error" in call]
+        law(WHOLE, calls == stands.settled, calls, "but the log has", stands.settled)
+        self._remember(id, entry.run, record, stands.text, now.replaced)
         self.run = None
 
     def _remember(self, at: Cursor, id: str, record: bytes, text: str, replaced: list[str]) -> None:

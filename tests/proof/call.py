@@ -1,8 +1,9 @@
 """One call of a script, held to its contract.
 
-The contracts are in `saying.py`, `writing.py` and `reading.py`, one function a script, with the name of its file: what
-it may answer, given what we believe of its session, and what we believe from then on. Each takes the arguments apart as
-the script's header names them. For each call there is one right answer, and one right thing to publish.
+The contracts are in `saying.py`, `writing.py`, `holding.py` and `reading.py`, one function a script, with the name of
+its file: what it may answer, given what we believe of its session, and what we believe from then on. Each takes the
+arguments apart as the script's header names them. For each call there is one right answer, and one right thing to
+publish.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import Any, Final
 
 from app.core.model import Cursor, Session
 from app.state.keys import SessionKeys
-from tests.proof.believed import Believed, Running
+from tests.proof.believed import Believed
 from tests.proof.laws import ORDER, law
 from tests.proof.line import Heard
+from tests.proof.running import Running
 
 ANSWER: Final = "a script answers what its contract says"
 QUIET: Final = "what is refused, or done already, is told to nobody"
@@ -52,9 +54,13 @@ class Call:
     @property
     def published(self) -> bytes:
         """The one message for the session's readers."""
+        return self.publishes(1)[0]
+
+    def publishes(self, count: int) -> list[bytes]:
+        """So many messages for the session's readers."""
         told = [heard.data for heard in self.heard if heard.channel == self.live]
-        law(ORDER, len(told) == 1, self.script, self.answer, "published", told)
-        return told[0]
+        law(ORDER, len(told) == count, self.script, self.answer, "published", told)
+        return told
 
 
 def plain(value: Any) -> Any:
@@ -65,11 +71,6 @@ def plain(value: Any) -> Any:
         case tuple():
             return [plain(part) for part in value]
     return value
-
-
-def flag(now: Running) -> str:
-    """Whether the run is to stop, as writers are told."""
-    return "1" if now.stop else ""
 
 
 def hinted(now: Running | None) -> list[tuple[str, str]]:
@@ -86,7 +87,7 @@ def handed(told: Believed, call: Call, index: int, now: Running | None, window: 
     assert part is not None
     run, fence, request, left_ms, turns, attempt, model = part
     law(HANDS, (run, int(fence), int(attempt)) == (now.run.encode(), now.fence, now.attempt), part, "and not", now)
-    law(HANDS, model == now.question.model.encode(), model, "and not", now)
+    law(HANDS, model == now.model.encode(), model, "and not", now)
     law(HANDS, (request, turns) == (now.question.request, told.turns[-window:]), part, "and not", told.turns[-window:])
     law(HANDS, int(left_ms) == now.deadline - call.clock, left_ms, "ms left, and not", now.deadline - call.clock)
     return part

@@ -9,13 +9,15 @@ from app.core.model import Session
 from app.state.bounds import GONE_SECONDS
 from app.state.keys import SessionKeys
 from app.state.stored import member_of
-from tests.proof.believed import Believed, Running, Waiting
+from tests.proof.believed import Believed
 from tests.proof.call import plain
-from tests.proof.laws import law
+from tests.proof.laws import PLACE, law
+from tests.proof.running import Running, Waiting
 
 KEEPS: Final = "what lies in Redis is what was told"
 LEASES: Final = "the index of leases has the runs under way, each until its time, and nothing else"
 LIVES: Final = "all keys of a session live and expire together"
+PASSING: Final = {b"until", b"place", b"stop"}  # fields of the head that are there only while they say something
 SLACK_MS: Final = 120_000  # a test takes no longer
 
 
@@ -35,7 +37,7 @@ def looks(sessions: Iterable[Session]) -> list[tuple[Any, ...]]:
     return looks
 
 
-def keeps(believed: Mapping[Session, Believed], lifetime_ms: int, found: list[Any]) -> None:
+def keeps(believed: Mapping[Session, Believed], found: list[Any]) -> None:
     """Hold all of Redis, as `looks` found it, to what we believe.
 
     Raises:
@@ -48,7 +50,7 @@ def keeps(believed: Mapping[Session, Believed], lifetime_ms: int, found: list[An
     for index, told in enumerate(believed.values()):
         part = found[index * 16 : index * 16 + 16]
         _keeps(told, *part[:8])
-        _lives(told, part[8:], lifetime_ms)
+        _lives(told, part[8:])
     expected = dict(lease for session, told in believed.items() for lease in _leases(session, told))
     orphans = {member_of(session, run).encode() for session, told in believed.items() for run in told.orphans}
     law(LEASES, {member: score for member, score in leases if member not in orphans} == expected, leases, expected)
@@ -68,8 +70,14 @@ def _keeps(
     expected = _head(told) if told.log else {}
     law(KEEPS, {name: head.get(name) for name in expected} == expected, head, expected)
     law(KEEPS, {name for name in head if name.startswith(b"s:")} <= expected.keys(), head, expected)
-    law(KEEPS, bool(head) == bool(told.log) and head.get(b"stop") == _stop(told.run), head, told.run)
+    law(KEEPS, {name for name in head if name in PASSING} == expected.keys() & PASSING, head, expected)
+    law(KEEPS, bool(head) == bool(told.log), head, told.run)
+    asks = msgpack.unpackb(run.pop(b"asks"), raw=True) if b"asks" in run else None
+    known = told.run.asks if told.run is not None else None
+    law(KEEPS, (asks or []) == [[call.encode(), answer] for call, answer in (known or {}).items()], asks, known)
     law(KEEPS, run == (_run(told.run) if told.run is not None else {}), run, told.run)
+    stands = told.run is None or told.run.place in ("", told.run.stands.mark)
+    law(PLACE, stands, told.run)
 
 
 def _waiting(one: Waiting) -> dict[bytes, Any]:
@@ -85,23 +93,32 @@ def _head(told: Believed) -> dict[bytes, Any]:
     fields = {
         "ms": told.at.ms, "seq": told.at.seq, "title": told.title, "trim": told.trim, "fence": told.fence,
         "run": now.run if now else "", "incarnation": now.incarnation if now else "", "born": told.born,
-        "state": "running" if now else "idle",
-    } | ({"count": now.count} if now else {})  # fmt: skip
+        "state": "idle" if now is None else "running" if now.held is None else "held",
+    }  # fmt: skip
+    if now is not None:
+        fields |= {"count": now.count}
+        fields |= {"until": now.held.until} if now.held is not None else {}
+        fields |= {"place": now.place} if now.place else {}
+        fields |= {"stop": now.wanted} if now.wanted else {}
     fields |= {"titled": told.titled} if told.titled else {}
     fields |= {f"s:{name}": value for name, value in told.settings.items()}
     return {name.encode(): str(value).encode() for name, value in fields.items()}
 
 
-def _stop(now: Running | None) -> bytes | None:
-    return b"1" if now is not None and now.stop else None
-
-
 def _run(now: Running) -> dict[bytes, bytes]:
-    fields = {"model": now.question.model, "attempt": now.attempt, "began": now.began, "deadline": now.deadline}
+    """All of a run's record but for its asks."""
+    held = now.held
+    fields = {"model": now.model, "attempt": now.attempt, "began": now.began, "deadline": now.deadline}
     fields |= {"released": 1} if now.given_up else {}
     fields |= {"how": now.how} if now.how else {}
+    fields |= {"open": now.open} if now.open is not None else {}
+    fields |= {"settled": 1} if now.stands.settled else {}
+    if held is not None:
+        fields |= {"held": held.why, "held_by": held.by, "left": held.left, "partial": "1" if held.partial else ""}
     records = {b"request": now.question.request}
     records |= {b"replaced": msgpack.packb(now.replaced)} if now.replaced else {}
+    records |= {b"usage": now.used} if now.used is not None else {}
+    records |= {b"end": held.end, b"turn": held.turn} if held is not None else {}
     return {name.encode(): str(value).encode() for name, value in fields.items()} | records
 
 
@@ -117,7 +134,6 @@ def _leases(session: Session, told: Believed) -> list[tuple[bytes, float]]:
     return [(member_of(session, told.run.run).encode(), float(told.run.lease))] if told.run is not None else []
 
 
-def _lives(told: Believed, lifetimes: list[int], lifetime_ms: int) -> None:
+def _lives(told: Believed, lifetimes: list[int]) -> None:
     """Hold the lifetimes of one session's keys; -2 is that of a key that is not there."""
-    longest = lifetime_ms // 2 if told.aged else lifetime_ms
-    law(LIVES, all(ms == -2 or longest - SLACK_MS < ms <= longest for ms in lifetimes), lifetimes, "of", longest)
+    law(LIVES, all(ms == -2 or told.lives - SLACK_MS < ms <= told.lives for ms in lifetimes), lifetimes, told.lives)

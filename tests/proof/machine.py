@@ -7,50 +7,33 @@ told. In the end whatever was accepted must end, by one honest node.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from app.core.model import START, Cursor, Session, Turn
 from app.state.bounds import GONE_SECONDS
 from tests.proof.laws import law
-from tests.proof.line import Line
-from tests.proof.node import MODELS, Fate
-from tests.proof.scene import A_THIRD, NODES, Scene, chosen
-from tests.proof.world import SESSIONS
+from tests.proof.node import MODELS
+from tests.proof.scene import A_THIRD, chosen
+from tests.proof.waits import Waits, answered, fates, picks, places, sessions
+from tests.proof.wire import Fate
 
 ENDS: Final = "whatever was accepted ends"
 ROUNDS: Final = 60
 LEASE_MS: Final = 6_000
 
-places = st.integers(0, NODES - 1)
-sessions = st.sampled_from(SESSIONS)
-picks = st.integers(0, 9)
 texts = st.sampled_from(("", A_THIRD))
 busies: st.SearchStrategy[Any] = st.sampled_from(("queue", "interrupt", "reject"))
-deeds = st.sampled_from(("word", "word", "words", "page", "renew", "restart", "continue", "end"))
-fates: st.SearchStrategy[tuple[Fate, ...]] = st.sampled_from(
-    (
-        (), (), (), (Fate.UNHEARD,), (Fate.UNSENT,), (Fate.ANSWERED, Fate.UNHEARD), (Fate.ANSWERED, Fate.UNSENT),
-        (Fate.ANSWERED, Fate.ANSWERED, Fate.UNSENT), (Fate.UNHEARD, Fate.UNHEARD),
-    )
-)  # fmt: skip
-
+deeds = st.sampled_from(
+    ("word", "word", "words", "page", "thought", "renew", "restart", "continue", "other", "look", "book", "pay", "end")
+)
 carried = precondition(lambda self: self.scene.pens)
-answered = precondition(lambda self: self.scene.answering)
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(Waits):
     """All that may happen."""
-
-    line: ClassVar[Line]
-    shas: ClassVar[dict[str, bytes]]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scene = Scene(self.line, self.shas)
-        self.world = self.scene.world
 
     # What people do.
 
@@ -200,7 +183,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.calls)
     @rule(
         pick=st.integers(0, 5),
-        script=st.sampled_from(("any", "say", "append", "restore", "end", "claim", "meta", "set", "put")),
+        script=st.sampled_from(
+            ("any", "say", "append", "restore", "end", "claim", "meta", "set", "put", "work", "hold", "answer")
+        ),
     )
     def late(self, pick: int, script: str) -> None:
         """A call that everybody had given up arrives after all; nobody hears its answer."""

@@ -6,18 +6,20 @@ import json
 import msgpack
 
 from app.core.entries import split
-from app.core.model import START, Session
+from app.core.model import START, Cursor, Session
 from app.state.bounds import GONE_SECONDS
 from app.state.keys import SessionKeys
-from tests.proof.believed import Believed, Said, Waiting, read, unpacked
+from tests.proof.believed import Believed, Said, read, unpacked
 from tests.proof.call import ANSWER, QUIET, Call, handed, hinted
 from tests.proof.laws import ONE_END, ORDER, TURNS, law
+from tests.proof.running import Running, Waiting
 
 
 def say(told: Believed, call: Call) -> None:
-    """A new turn begins or waits; one whose id is known gives what was; nothing else is done."""
-    (_, _, id, print, run, entry, _, record, request, model, busy, incarnation, _, lease_ms, run_ms, _,
-     max_queued, max_turns, max_ids, title, window, max_bytes, json_bytes, unnamed, kind, turn) = call.args  # fmt: skip
+    """A new turn begins or waits; one whose id is known gives what was; what is held ends; nothing else is done."""
+    (_, _, id, print, run, entry, _, record, request, model, busy, incarnation, _, lease_ms, run_ms, ttl_ms,
+     max_queued, max_turns, max_ids, title, window, max_bytes, json_bytes, unnamed, kind, turn, max_entries,
+     _) = call.args  # fmt: skip
     known = told.said.get(id)
     if known is not None and known.print != print:
         return call.refuses("id_reused")
@@ -39,36 +41,78 @@ def say(told: Believed, call: Call) -> None:
     own = json.loads(told.settings.get("model", '""'))
     if own and f"\n{own}\n" in unnamed:
         model = own
-    before, interrupted = told.at, told.run
     text = msgpack.unpackb(request)["text"]
     coming = Waiting(id, run, text, model, record, request, json_bytes, START, kind, turn, entry)
-    if interrupted is not None and kind != "say":
+    before, now = told.at, told.run
+    held = now.held if now is not None else None
+    begins = now is None or (held is not None and (busy == "interrupt" or not told.waiting))
+    if held is not None and begins and told.has(turn) == 0 and len(told.turns) == max_turns:
+        return call.refuses("not_found")  # it leaves the history with the end of what is held
+    if held is not None and not begins:
+        said_at = _waits_behind(told, call, coming, held.turn, max_turns)
+    elif now is not None and held is None and kind != "say":
         law(QUIET, all(heard.channel != call.live for heard in call.heard), call.heard)
         told.waits(coming, in_front=busy == "interrupt")
+        said_at = told.at
     else:
-        told.take(call.published, coming=coming, in_front=busy == "interrupt", max_turns=max_turns)
-    told.said[id] = Said(print, run, before, told.at)
+        ended, interrupts = held.turn if held is not None else b"", busy == "interrupt"
+        told.take(
+            call.published, coming=coming, queues=not begins, in_front=interrupts, record=ended, max_turns=max_turns
+        )
+        said_at = told.at
+    told.said[id] = Said(print, run, before, said_at)
     told.forget(max_ids)
-    told.aged = False
-    if interrupted is not None:
-        interrupted.stop = interrupted.stop or busy == "interrupt"
-        call.hints(*hinted(interrupted if busy == "interrupt" else None))
-        return call.agrees("said", run, told.at, before, 0, None)
     told.born = told.born if before != START else call.clock
-    told.title = told.title or title
-    begun = told.begun(incarnation, call.clock + lease_ms, call.clock + run_ms)
-    law(TURNS, begun is not None, "nothing began", call.answer)
-    hand = handed(told, call, 5, begun, window)
-    call.hints()
-    return call.agrees("said", run, told.at, before, 0, hand)
+    told.title = told.title or title if begins else told.title
+    hand = None
+    if now is not None and held is None:
+        call.hints(*_interrupted(now, busy))
+    else:
+        hand = handed(told, call, 5, told.begun(incarnation, call.clock + lease_ms, call.clock + run_ms), window)
+        law(TURNS, told.run is not None or not (begins or told.waiting), "nothing began", call.answer)
+        call.hints()
+    if held is not None:
+        told.trimmed(max_entries)
+    told.touched(ttl_ms, call.clock)
+    return call.agrees("said", run, said_at, before, 0, hand)
+
+
+def _waits_behind(told: Believed, call: Call, coming: Waiting, ended: bytes, max_turns: int) -> Cursor:
+    """What is held ends, and what is said goes behind what waits, whose first begins. Return where it was said."""
+    first, second = call.publishes(2)
+    told.take(first, coming=coming, queues=True, record=ended, max_turns=max_turns)
+    if coming.kind != "say":
+        told.waits(coming, in_front=False)
+    said_at = told.at
+    told.take(second, max_turns=max_turns)
+    return said_at
+
+
+def _interrupted(now: Running, busy: str) -> list[tuple[str, str]]:
+    """What the node is told whose run is to stop for what was said, if it is."""
+    if busy != "interrupt":
+        return []
+    now.wanted = "1"
+    return hinted(now)
 
 
 def stop(told: Believed, call: Call) -> None:
-    """A running run is told, a waiting one is over, one that was stays as it is."""
-    _, run, _ = call.args
-    if told.run is not None and told.run.run == run:
-        told.run.stop = True
-        call.hints(*hinted(told.run))
+    """A running run is told, one that waits in the queue or for a person is over, one that was stays as it is."""
+    _, run, _, prefix, run_ms, ttl_ms, max_turns, max_entries, _, bell = call.args
+    now = told.run
+    if now is not None and now.run == run and now.held is not None:
+        told.take(call.published, record=now.held.turn, max_turns=max_turns)
+        law(ONE_END, run in told.over and (told.run is not None or not told.waiting), call.args, told.run)
+        begun = told.begun("", 0, call.clock + run_ms)
+        if begun is not None:
+            begun.offered()
+        call.hints(*[(bell, f"{prefix}{begun.run}")] if begun is not None else [])
+        told.trimmed(max_entries)
+        told.touched(ttl_ms, call.clock)
+        return call.agrees("ended", told.at)
+    if now is not None and now.run == run:
+        now.wanted = "1"
+        call.hints(*hinted(now))
         return call.agrees("stopping", told.at)
     if any(waiting.run == run for waiting in told.waiting):
         told.take(call.published)
@@ -83,7 +127,7 @@ def stop(told: Believed, call: Call) -> None:
 
 def meta(told: Believed, call: Call) -> None:
     """The title changes, once; a run gives one only while that is its own to do."""
-    _, title, _, _, run = call.args
+    _, title, _, ttl_ms, run = call.args
     if not told.log:
         return call.refuses("not_found")
     if run and (told.titled in ("", "-") or told.titled.split(" ")[1] != run):
@@ -93,26 +137,26 @@ def meta(told: Believed, call: Call) -> None:
         return call.refuses("set", told.at)
     told.take(call.published)
     law(ANSWER, told.title == title, told.title, call.args)
-    told.aged = False
+    told.touched(ttl_ms, call.clock)
     return call.agrees("set", told.at)
 
 
 def set(told: Believed, call: Call) -> None:
     """Settings change, where one does; a session that was not there is, with no title."""
-    _, meta, _, *pairs = call.args
+    _, meta, ttl_ms, *pairs = call.args
     given = dict(zip(pairs[::2], pairs[1::2], strict=True))
     if all(told.settings.get(name, "") == value for name, value in given.items()):
         return call.refuses("set", told.at)
     told.born = told.born if told.log else call.clock
     law(ANSWER, told.take(call.published) == [meta], call.args)
     told.settings = {name: value for name, value in (told.settings | given).items() if value}
-    told.aged = False
+    told.touched(ttl_ms, call.clock)
     return call.agrees("set", told.at)
 
 
 def rating(told: Believed, call: Call) -> None:
     """An answer has a rating, or has it no more; all else of it stays."""
-    _, turn, entry, over, _ = call.args
+    _, turn, entry, over, ttl_ms = call.args
     index = next((n for n, line in enumerate(told.turns) if line.split(b" ", 2)[1].decode() == turn), None)
     if index is None or read(told.turns[index])["role"] != "assistant":
         return call.refuses("not_found")
@@ -123,13 +167,13 @@ def rating(told: Believed, call: Call) -> None:
         return call.refuses("rated", told.at)
     law(ANSWER, told.add(call.published) == [entry], call.args)
     told.turns[index] = now
-    told.aged = False
+    told.touched(ttl_ms, call.clock)
     return call.agrees("rated", told.at)
 
 
 def put(told: Believed, call: Call) -> None:
     """A turn is in the history that nobody said here, once; not while a run is under way."""
-    _, id, record, max_turns, max_entries, _, max_ids, title, *added = call.args
+    _, id, record, max_turns, max_entries, ttl_ms, max_ids, title, *added = call.args
     name = f"put:{id}"
     if name in told.said:
         return call.refuses("put", told.said[name].print)
@@ -141,7 +185,8 @@ def put(told: Believed, call: Call) -> None:
     told.forget(max_ids)
     told.turns.append(f"{told.at} {id} ".encode() + record)
     del told.turns[:-max_turns]
-    told.title, told.aged = told.title or title, False
+    told.title = told.title or title
+    told.touched(ttl_ms, call.clock)
     told.trimmed(max_entries)
     return call.agrees("put", told.at)
 

@@ -11,10 +11,12 @@ import msgspec
 from app.core.model import Session
 from app.core.questions import Again, Edit, Question, Say
 from app.state.stored import member_of
-from tests.proof.believed import Running
 from tests.proof.line import Line
-from tests.proof.node import MODELS, Fate, Node, Pen
+from tests.proof.node import MODELS, Node
+from tests.proof.pen import FALLBACK, Pen
 from tests.proof.reader import Reader
+from tests.proof.running import Running
+from tests.proof.wire import Fate
 from tests.proof.world import SESSIONS, World
 
 NODES: Final = 3
@@ -83,6 +85,11 @@ class Scene:
         """The runs that have begun, and not ended."""
         return [(session, told.run) for session, told in self.world.told.items() if told.run is not None]
 
+    @property
+    def held(self) -> list[tuple[Session, Running]]:
+        """Those of them that wait for a person."""
+        return [(session, now) for session, now in self.under_way if now.held is not None]
+
     def runs(self, session: Session) -> list[str]:
         """Runs of a session: under way, waiting, over, one that never was."""
         told = self.world.told[session]
@@ -105,8 +112,8 @@ class Scene:
         number, node = len(self.said), self.nodes[place]
         fields: dict[str, Any] = {"id": f"m{number}", "session": session.id, "turn": turn, "when_busy": busy}
         asked = Again(**fields) if text is None else Edit(text=f"{number % 10}{text}", **fields)
-        self.said.append((session, asked, MODELS[number % 3]))
-        node.begin(node.say(session, asked, f"r{number}", MODELS[number % 3]), fates)
+        self.said.append((session, asked, MODELS[number % 4]))
+        node.begin(node.say(session, asked, f"r{number}", MODELS[number % 4]), fates)
 
     def turns(self, session: Session) -> list[str]:
         """Turns of a session: in the history, replaced, one that never was."""
@@ -126,7 +133,9 @@ class Scene:
         node.begin(node.claim(member_of(session, run)), fates)
 
     def write(self, pen: Pen, deed: str, fates: Sequence[Fate] = ()) -> None:
-        """Have a run's writer do something, or go on with what it waits for."""
+        """Have a run's writer do something, or go on with what it waits for. While calls are open it does not speak."""
+        if pen.answer.open and deed not in ("end", "release", "renew"):
+            deed = "step"
         match deed:
             case "word":
                 pen.begin(lambda: pen.append(self.words()), fates)
@@ -134,8 +143,18 @@ class Scene:
                 pen.begin(lambda: pen.append(self.words(20)), fates)
             case "page":
                 pen.begin(lambda: pen.append(self.words(1, PAGE)), fates)
-            case "restart" | "continue" if pen.carry.request.model != "fails":
+            case "thought":
+                pen.begin(lambda: pen.append([], self.words()), fates)
+            case "restart" | "continue" if pen.model != "fails":
                 pen.begin(lambda: pen.again(deed), fates)
+            case "other":
+                pen.begin(lambda: pen.again("restart" if pen.answer.partial else "continue", FALLBACK), fates)
+            case "look" | "book" | "pay" | "look pay" | "pay pay" | "book pay":
+                self._pieces += 1
+                texts, id = self.words() if self._pieces % 2 else [], f"c{self._pieces}-"
+                pen.begin(lambda: pen.call(texts, deed.split(), id), fates)
+            case "step":
+                pen.begin(pen.step, fates)
             case "end":
                 pen.begin(lambda: pen.end(self.words()), fates)
             case "release":

@@ -18,7 +18,7 @@ import hiredis
 from app.core.model import Cursor, Session, User
 from app.state.bounds import Bounds
 from app.state.keys import SessionKeys
-from tests.proof import reading, saying, writing
+from tests.proof import holding, reading, saying, writing
 from tests.proof.believed import Believed, unpacked
 from tests.proof.call import Call
 from tests.proof.keeping import keeps, looks
@@ -35,6 +35,8 @@ CONTRACTS: Final[Mapping[str, Callable[[Believed, Call], None]]] = {
     "set": saying.set, "put": saying.put, "rating": saying.rating,
     "append": writing.append, "attempt": writing.attempt, "restore": writing.restore, "end": writing.end,
     "claim": writing.claim, "release": writing.release, "renew": writing.renew,
+    "work": writing.work, "hold": holding.hold, "answer": holding.answer, "pause": holding.pause,
+    "resume": holding.resume,
     "read": reading.read, "snapshot": reading.snapshot, "history": reading.history,
 }  # fmt: skip
 READS: Final = ("read", "snapshot", "history")
@@ -88,7 +90,7 @@ class World:
         CONTRACTS[script](told, Call(script, args, answer, heard, session, self.clock))
         if script == "delete":
             self._gone(session)
-        keeps(self.told, LIFETIME_MS, found)
+        keeps(self.told, found)
         self.broken = False
         if script not in READS:
             self.calls.append((script, keys, args))
@@ -104,17 +106,18 @@ class World:
         self.clock = max(self.clock + ms, self._floor)
 
     def expire(self, session: Session) -> None:
-        """Let a session's lifetime end, whatever it is doing; the index of leases has no lifetime."""
+        """Let a session's lifetime end, whatever it is doing; the index of leases has no lifetime. What waits lives."""
         told = self.told[session]
+        if told.run is not None and told.run.held is not None:
+            return self.age(session)
         left = {told.run.run} if told.run is not None else set()
         self.line.ask(("DEL", *SessionKeys(session).own))
         self.told[session] = Believed(gone=told.gone, orphans=told.orphans | left)
-        self._a_moment_later()
+        return self._a_moment_later()
 
     def age(self, session: Session) -> None:
         """Let half of a session's lifetime pass."""
-        self.told[session].aged = True
-        half = LIFETIME_MS // 2
+        self.told[session].lives = half = LIFETIME_MS // 2
         self.line.ask(*(("PEXPIRE", key, half) for key in SessionKeys(session).own))
 
     def remember(self) -> None:

@@ -4,8 +4,6 @@ import asyncio
 import json
 import logging
 import socket
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,6 @@ from app.agent.tools.toolbox import (
     WrongTools,
     bounded,
     clean,
-    loaded,
 )
 from app.core.protocol import ARGUMENT_BYTES
 from tests.servers import until
@@ -144,7 +141,7 @@ async def test_nobody_is_asked_for_a_schema(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(socket.socket, "connect", lambda _, to: dialled.append(to))
     one = Told(parameters={"properties": {"x": {"$ref": "http://site.test/schema.json"}}})
     box = Toolbox([Told("else")])
-    with pytest.raises(Exception, match="site"):
+    with pytest.raises(Exception, match=r"Unresolvable|refers"):
         box.checked(one, {"x": 1})
     assert dialled == []
 
@@ -271,73 +268,3 @@ async def test_results_have_a_size(value: Any) -> None:
     assert "\ufffd" not in result
     assert bounded("x" * RESULT_BYTES) == "x" * RESULT_BYTES
     assert bounded(["x" * (RESULT_BYTES - 4)]) == ["x" * (RESULT_BYTES - 4)]
-
-
-MINE = '''"""A person's own tools."""
-
-from app.agent.tools import SearchTool, StatelessTool, tool
-
-
-@tool
-async def dice(sides: int = 6) -> int:
-    """Throw."""
-    return 4
-
-
-class Coin(StatelessTool):
-    """Needs nothing to be made."""
-
-    async def execute(self, context, parameters):
-        return "heads"
-
-    def get_tool_schema(self):
-        return {"name": "coin", "description": "", "parameters": {"type": "object"}}
-
-
-class Card(Coin):
-    """Needs something."""
-
-    def __init__(self, colour):
-        self.colour = colour
-
-    def get_tool_schema(self):
-        return {"name": self.colour, "description": "", "parameters": {"type": "object"}}
-
-
-red = Card("red")
-'''
-
-
-async def test_a_persons_own_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module in the folder where the node starts: its functions, its objects, and classes that make themselves."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "own_tools_of_test.py").write_text(MINE)
-    found = {one.get_tool_schema()["name"]: one for one in loaded(["own_tools_of_test"])}
-    assert set(found) == {"dice", "coin", "red"}
-    assert await called(found["dice"]) == 4
-    assert await called(found["coin"]) == "heads"
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "why"),
-    [
-        ("tools_none", "x = 1", "has no tool; expected functions with @tool"),
-        ("tools_broken", "1 / 0", "cannot be loaded: ZeroDivisionError: division by zero"),
-        ("tools_syntax", "def", "cannot be loaded: SyntaxError"),
-        ("tools_missing", None, "cannot be loaded: ModuleNotFoundError"),
-        ("tools_class", "from app.agent.tools import *\nclass A(StatelessTool):\n pass", "has no tool"),
-        ("", None, "cannot be loaded"), (".x", None, "cannot be loaded"),
-    ],
-)  # fmt: skip
-def test_modules_without_tools(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str | None, why: str
-) -> None:
-    """What is wrong is told, with the module's name."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    if text is not None:
-        (tmp_path / f"{name}.py").write_text(text)
-    with pytest.raises(WrongTools, match=why) as caught:
-        loaded([name])
-    assert str(caught.value).startswith(name)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
-from simpleeval import InvalidExpression, SimpleEval  # type: ignore[import-untyped]
+from simpleeval import InvalidExpression, SimpleEval
 
 from app.agent.tools.tool import ToolError, tool
 

@@ -1,7 +1,7 @@
 """The text of an HTML page, for somebody who reads and does not click.
 
-A page is somebody else's, and html.parser takes time that is quadratic in pages which are made for that, and gives up on
-some. So reading has a limit on the time that it computes, and ends early where there is text enough.
+A page is somebody else's, and html.parser takes time that is quadratic in pages which are made for that, and fails at
+others. So reading has a limit on the time that it computes, and ends early where there is text enough.
 """
 
 import re

@@ -10,18 +10,21 @@ value. What it raises as `ToolError` they are told; of any other error only that
 """
 
 import asyncio
+import contextlib
 import copy
 import inspect
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Annotated, Any, Final, cast, get_args, get_origin, get_type_hints, overload
+from typing import Any, Final, cast, get_args, get_type_hints, overload
 
 import msgspec
 
 from app.agent.request import AgentRequest
 
 SECONDS: Final = 30.0
+THREADS: Final = 8  # calls at once of a function that is not async
 
 Parameters = dict[str, Any]
 
@@ -64,10 +67,15 @@ class FunctionTool(StatelessTool):
     def __init__(self, function: Callable[..., Any], *, name: str, approval: bool, idempotent: bool, seconds: float):
         self.approval, self.idempotent, self.seconds = approval, idempotent, seconds
         self._function = function
+        self._threads = threading.BoundedSemaphore(THREADS)
         hints = get_type_hints(function, include_extras=True)
         hints.pop("return", None)
         signature = inspect.signature(function).parameters
-        self._requests = [name for name, hint in hints.items() if _bare(hint) is AgentRequest]
+        self._requests = [name for name, hint in hints.items() if _mentions_request(hint)]
+        if unnamed := [
+            one.name for one in signature.values() if one.kind not in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+        ]:
+            raise TypeError(f"tool {name!r}: parameters that have no one name: {', '.join(unnamed)}")
         if missing := [name for name in signature if name not in hints]:
             raise TypeError(f"tool {name!r}: parameters without a type: {', '.join(missing)}")
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
@@ -78,8 +86,8 @@ class FunctionTool(StatelessTool):
             if one.name not in self._requests
         ]
         self._parameters = msgspec.defstruct("Parameters", fields, forbid_unknown_fields=True, kw_only=True)
-        (_,), known = msgspec.json.schema_components([self._parameters], ref_template="#/$defs/{name}")
-        shape = {key: value for key, value in known.pop("Parameters").items() if key != "title"}
+        (place,), known = msgspec.json.schema_components([self._parameters], ref_template="#/$defs/{name}")
+        shape = {key: value for key, value in known.pop(place["$ref"].rpartition("/")[2]).items() if key != "title"}
         self._schema = {
             "name": name,
             "description": inspect.getdoc(function) or "",
@@ -93,14 +101,43 @@ class FunctionTool(StatelessTool):
     async def execute(self, context: AgentRequest, parameters: Parameters) -> Any:
         """See `StatelessTool`."""
         try:
-            read = msgspec.convert(parameters, self._parameters)
+            read = msgspec.convert(parameters, self._parameters, str_keys=True)
         except msgspec.ValidationError as error:
             raise ToolError(f"wrong arguments: {error}") from error
         given = {field: getattr(read, field) for field in read.__struct_fields__}
         given |= dict.fromkeys(self._requests, context)
         if inspect.iscoroutinefunction(self._function):
             return await cast(Coroutine[Any, Any, Any], self._function(**given))
-        return await asyncio.to_thread(self._function, **given)
+        if not self._threads.acquire(blocking=False):
+            raise ToolError("it is busy with calls that take too long")
+        return await self._threaded(partial(self._function, **given))
+
+    async def _threaded(self, call: Callable[[], Any]) -> Any:
+        """Call in a thread of its own, which nobody waits for at the end: one that hangs takes no other's place."""
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[Any] = loop.create_future()
+
+        def tell(result: Any, error: BaseException | None) -> None:
+            if outcome.done():
+                return
+            if error is None:
+                outcome.set_result(result)
+            else:
+                outcome.set_exception(error)
+
+        def run() -> None:
+            result, failed = None, None
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - whoever waits is told
+                failed = error
+            finally:
+                self._threads.release()
+            with contextlib.suppress(RuntimeError):  # the loop is closed by now
+                loop.call_soon_threadsafe(tell, result, failed)
+
+        threading.Thread(target=run, name="tool", daemon=True).start()
+        return await outcome
 
 
 @overload
@@ -135,6 +172,6 @@ def tool(
     return made if function is None else made(function)
 
 
-def _bare(hint: Any) -> Any:
-    """A type without what is annotated to it."""
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+def _mentions_request(hint: Any) -> bool:
+    """Whether a parameter is for the request: in no form may a model give one, for it says who asks."""
+    return hint is AgentRequest or any(map(_mentions_request, get_args(hint)))

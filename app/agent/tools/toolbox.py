@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 import jsonschema
 import msgspec
 import referencing
+import referencing.exceptions
 
 from app.agent.request import AgentRequest
 from app.agent.tools.tool import Parameters, StatelessTool, ToolError
@@ -71,14 +72,14 @@ class Toolbox:
         Raises:
             WrongTools: one is not right, or another tool has its name.
         """
-        names = []
+        named: dict[str, StatelessTool] = {}
         for one in tools:
             name = _checked(one)["name"]
-            if self._further.get(name, one) is not one or name in self._own:
+            if (self._further | named).get(name, one) is not one or name in self._own:
                 raise WrongTools(f"two tools are named {name!r}")
-            self._further[name] = one
-            names.append(name)
-        return tuple(names)
+            named[name] = one
+        self._further |= named
+        return tuple(named)
 
     def schemas(self, further: Sequence[str] = ()) -> tuple[dict[str, Any], ...]:
         """What a model is told of the tools that it may call."""
@@ -98,7 +99,7 @@ class Toolbox:
         Raises:
             ToolError: they are not what the tool takes.
         """
-        if len(text.encode()) > ARGUMENT_BYTES:
+        if len(text) > ARGUMENT_BYTES or len(text.encode(errors="replace")) > ARGUMENT_BYTES:
             raise ToolError(f"wrong arguments: at most {ARGUMENT_BYTES} bytes are taken")
         try:
             given = msgspec.json.decode(text or "{}")
@@ -113,11 +114,15 @@ class Toolbox:
             ToolError: they are not what the tool takes.
         """
         if not isinstance(given, dict):
-            raise ToolError(f"wrong arguments: expected an object, got {str(given)[:SEEN]}")
-        wrong = jsonschema.exceptions.best_match(_validator(tool.get_tool_schema()).iter_errors(given))
+            raise ToolError(f"wrong arguments: expected an object, got {_seen(given)}")
+        given = clean(given)  # first: what is checked is what the tool is given
+        try:
+            wrong = jsonschema.exceptions.best_match(_validator(tool.get_tool_schema()).iter_errors(given))
+        except (referencing.exceptions.Unresolvable, RecursionError) as error:
+            raise ToolError("wrong arguments: the tool's schema refers to what is not there, or to itself") from error
         if wrong is not None:
-            raise ToolError(f"wrong arguments: {wrong.json_path}: {wrong.message[:SEEN]}")
-        return clean(given)  # type: ignore[no-any-return]
+            raise ToolError(f"wrong arguments: {_seen(wrong.json_path)}: {_seen(wrong.message)}")
+        return given  # type: ignore[no-any-return]
 
     async def call(self, tool: StatelessTool, request: AgentRequest, given: Parameters) -> Any:
         """Call a tool with checked arguments; return a JSON value of at most `RESULT_BYTES`.
@@ -127,14 +132,18 @@ class Toolbox:
         """
         async with self._free:
             try:
-                async with asyncio.timeout(tool.seconds):
+                async with (limit := asyncio.timeout(tool.seconds)):
                     result = await tool.execute(request, given)
                 return bounded("" if result is None else clean(msgspec.to_builtins(result, str_keys=True)))
             except ToolError as error:
-                raise ToolError(str(clean(str(error)))[:RESULT_BYTES]) from error
-            except TimeoutError as error:
-                raise ToolError(f"it took longer than {tool.seconds:g} s") from error
-            except Exception as error:
+                said = str(clean(str(error))).encode()
+                raise ToolError(head_of(said, RESULT_BYTES).decode()) from error
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                    raise
+                if limit.expired():
+                    raise ToolError(f"it took longer than {tool.seconds:g} s") from error
                 log.exception("tool %s failed", tool.get_tool_schema()["name"])
                 raise ToolError("it failed") from error
 
@@ -170,7 +179,7 @@ def loaded(modules: Iterable[str]) -> list[StatelessTool]:
 
 
 def _of(module: ModuleType) -> list[StatelessTool]:
-    found = [one for one in vars(module).values() if isinstance(one, StatelessTool)]
+    found = list({id(one): one for one in vars(module).values() if isinstance(one, StatelessTool)}.values())
     instanced = {type(one) for one in found}
     for one in vars(module).values():
         is_own = inspect.isclass(one) and issubclass(one, StatelessTool) and one.__module__ == module.__name__
@@ -202,6 +211,12 @@ def _checked(tool: StatelessTool) -> dict[str, Any]:
     except jsonschema.SchemaError as error:
         raise WrongTools(f"the parameters of tool {name!r} are no JSON Schema: {error.message[:SEEN]}") from error
     return schema
+
+
+def _seen(value: Any) -> str:
+    """What was wrong, on a line: its beginning, and its end, where the reason is."""
+    text = str(clean(str(value)))
+    return text if len(text) <= SEEN else f"{text[: SEEN // 2]} … {text[-SEEN // 2 :]}"
 
 
 def _validator(schema: dict[str, Any]) -> jsonschema.Draft202012Validator:

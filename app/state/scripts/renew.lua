@@ -1,6 +1,6 @@
 -- A run's writer says that it lives.
 --
--- ARGV  1 member  2 run  3 fence  4 incarnation  5 lease ms
+-- ARGV  1 member  2 run  3 fence  4 incarnation  5 lease ms  6 where its upstream can be taken up again, or ''
 -- Returns {'renewed', stop, as `append` has it} | {'fenced'}
 
 local mine, stop = writes(ARGV[2], ARGV[3], ARGV[4], 'stop')
@@ -8,4 +8,7 @@ if not mine then
   return {'fenced'}
 end
 lease(ARGV[1], tonumber(ARGV[5]))
+if ARGV[6] ~= '' then
+  redis.call('HSET', HEAD, 'place', ARGV[6])
+end
 return {'renewed', stop}
