@@ -57,7 +57,7 @@ async def test_the_local_model_answers_and_is_shared_until_the_last_leaves(tmp_p
             assert servers(machine) == [server_of(machine.data)]
             async with connect(f"ws://127.0.0.1:{port}/ws", user="ada") as chat:
                 turn, steps = await answered(chat, "Tell me a story about a lighthouse.", "s")
-                assert chat.welcome["features"] == ["again", "trial"]
+                assert chat.welcome["features"] == ["again", "hold", "trial"]
                 assert (turn["model"], turn["text"].strip() != "", steps > 1) == (NAME, True, True)
 
                 dead = server_of(machine.data)

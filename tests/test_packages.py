@@ -38,7 +38,8 @@ def test_each_is_declared_and_used() -> None:
 def test_what_is_imported_is_declared() -> None:
     """Nothing is used that a fresh environment would lack."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = [*project["dependencies"], *project["optional-dependencies"]["local"]]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["local"],
+                    *project["optional-dependencies"]["mcp"]]  # fmt: skip
     called = {re.split("[>=[]", requirement)[0].replace("-", "_") for requirement in requirements}
     declared = {IMPORTED_AS.get(name, name) for name in called}
     for path in (ROOT / "app").rglob("*.py"):

@@ -144,8 +144,8 @@ async def test_what_is_not_wanted_is_cancelled(caplog: pytest.LogCaptureFixture)
         await flow.cancel()
         assert (up.generations[0].over, up.cancelled) == (True, ["resp_0"])
         other = await model.ask("up-1", ASK)
-        await model.cancel("resp_1 1")
-        await model.cancel("nonsense")
+        await model.cancel("up-1", "resp_1 1")
+        await model.cancel("up-1", "nonsense")
         assert up.generations[1].over
         await other.close()
         up.statuses = [500]
@@ -175,7 +175,7 @@ async def test_limits_on_time() -> None:
         return [step, 0.15] * 4
 
     async with provider() as up, node(up, QUICK) as model:
-        await model.cancel("resp_9 0")  # a client's first request takes its time
+        await model.cancel("up-1", "resp_9 0")  # a client's first request takes its time
         scripts: list[tuple[list[Step], list[int]]] = [
             ([*begun(), *slowly({"type": "keepalive"}), said("late")], []),
             ([*begun(), said("one "), *slowly({"type": "response.in_progress"})], []),

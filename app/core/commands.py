@@ -82,8 +82,10 @@ class Answer(msgspec.Struct, frozen=True, tag_field="type", tag="answer"):
 
     def __post_init__(self) -> None:
         checked_id(self.session, "answer: session")
-        if (self.arguments is not None) != (self.decision == "edit"):
-            raise BadFrame("answer: arguments: expected with decision edit, and only there")
+        if self.decision == "edit" and self.arguments is None:
+            raise BadFrame("answer: arguments is missing; expected with decision edit")
+        if self.decision != "edit" and self.arguments is not None:
+            raise BadFrame(f"answer: arguments: expected with decision edit only, not with {self.decision}")
         if (size := len(msgspec.json.encode((self.arguments, self.reason)))) > ARGUMENT_BYTES:
             raise TooLong(f"arguments and a reason of {size} bytes; at most {ARGUMENT_BYTES} are taken")
 

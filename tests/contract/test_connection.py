@@ -73,7 +73,7 @@ async def test_welcome_at_once(redis_url: str, model: Script, codec: Codec) -> N
         expected = {
             "type": "welcome", "version": "chat.v1", "node": "n",
             "nodes": ["http://127.0.0.1:1", "https://b.example"], "heartbeat_ms": 25_000, "limits": LIMITS,
-            "history_days": 7.0, "features": ["again"], "models": ["script-1", "script-2"],
+            "history_days": 7.0, "features": ["again", "hold"], "models": ["script-1", "script-2"],
         }  # fmt: skip
         assert expected == welcome
         assert await wire.rest() == []

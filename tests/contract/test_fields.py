@@ -24,6 +24,12 @@ FIELDS: dict[str, tuple[Frame, Frame]] = {
         {"model": "script-1", "context": {}, "when_busy": "queue"},
     ),
     "stop": ({"session": "s", "run": "r"}, {}),
+    "answer": (
+        {"session": "s", "run": "r", "call": "c", "decision": "edit", "arguments": {"a": 1}},
+        {"reason": "so"},
+    ),
+    "pause": ({"session": "s", "run": "r"}, {}),
+    "resume": ({"session": "s", "run": "r"}, {}),
     "history": ({"session": "s"}, {"before": "t", "limit": 5, "turn": "t"}),
     "sessions": ({}, {"query": "q", "before": "s", "limit": 5}),
     "watch": ({}, {}),

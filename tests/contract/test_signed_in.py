@@ -160,7 +160,7 @@ async def test_who_one_is_in_the_first_hello(redis_url: str, model: Script, code
         resume = [{"session": "s", "cursor": "0-0"}]
         await wire.send({"type": "hello", "ref": "h", "token": token(), "resume": resume})
         welcome = await wire.find("welcome", ref="h")
-        assert welcome["features"] == ["again", "sign_in"]
+        assert welcome["features"] == ["again", "hold", "sign_in"]
         assert (await wire.find("ok", ref="h"))["at"] == "0-0"
         await wire.said("m")
 

@@ -66,6 +66,11 @@ DOORS: Final = [
         {"title": "x"}, {"title": "y", "model": "script-1", "temperature": 0.5, "prompt": "x"},
     ]),
     Door("POST", "/api/sessions/{id}/runs/{run}/stop", 404, 404, [{}]),
+    Door("POST", "/api/sessions/{id}/runs/{run}/pause", 404, 404, [{}]),
+    Door("POST", "/api/sessions/{id}/runs/{run}/resume", 404, 404, [{}]),
+    Door("POST", "/api/sessions/{id}/runs/{run}/calls/{call}", 404, 404, [
+        {"decision": "allow"}, {"decision": "deny", "reason": "x"}, {"decision": "edit", "arguments": {"a": [1]}},
+    ]),
     Door("DELETE", "/api/sessions/{id}", 204, 204, [{}]),
     Door("POST", "/api/sign-in", 403, 200, [
         {"token": token("ada", seconds=LONG_S)}, {"token": "a.b.c"}, {"invite": "x" * 43},

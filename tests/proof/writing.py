@@ -191,11 +191,12 @@ def release(told: Believed, call: Call) -> None:
 
 def renew(told: Believed, call: Call) -> None:
     """The writer keeps its right."""
-    _, run, fence, incarnation, lease_ms, place = call.args
+    _, run, fence, incarnation, lease_ms, count, place = call.args
     now = told.written_by(run, fence, incarnation)
     if now is None:
         return call.refuses("fenced")
-    now.lease, now.place = call.clock + lease_ms, place or now.place
+    now.lease = call.clock + lease_ms
+    now.place = place if place and now.count == count else now.place
     return call.refuses("renewed", now.wanted)
 
 

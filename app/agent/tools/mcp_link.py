@@ -32,12 +32,12 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
-from app import __version__
 from app.agent.tools.mcp import Entry
 from app.agent.tools.mcp_streams import CONNECT_SECONDS, streams
 from app.agent.tools.mcp_tool import RemoteTool, offered, returned
 from app.agent.tools.tool import Parameters, ToolError
 from app.agent.tools.toolbox import SEEN
+from app.core.protocol import VERSION
 
 FIRST_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 60.0
@@ -111,7 +111,7 @@ class Link:
         client = Client(
             streams(self._entry, self._ended),
             cache=None,
-            client_info=Implementation(name="chat", version=__version__),
+            client_info=Implementation(name="chat", version=VERSION),
             message_handler=self._told,
             read_timeout_seconds=self._patience,
         )
