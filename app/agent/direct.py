@@ -165,6 +165,8 @@ class Direct:
         self._reading.check()
         if data := self._line.come():
             return self._reading.piece(data)
+        if self.over:
+            return None
         if self._line.answer.complete:
             piece = self._reading.end()
             self.over = True

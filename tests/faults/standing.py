@@ -91,6 +91,7 @@ class Scene:
     play: Play
     eyes: list[Eye]
     run: str = ""
+    allowed: bool = False  # the person has been told so
     killed_at: float = 0.0
     killed: str = ""  # the node
     log: list[tuple[int, Frame]] = field(default_factory=list)  # each entry, with its ms
@@ -131,6 +132,8 @@ class Scene:
         point, run = self.point, self.eyes[0].transcript.run
         if point.kill != "carrier":
             return self.held()
+        if not self.allowed and (point.early or point.lost == 2):
+            return False
         if point.mark:
             return self.play.at == point.mark and run is not None and _shows(run.text, run.reasoning, point.mark)
         begun = {what for what, when, _ in _done(redis, self.play.session) if when == "before"}
@@ -183,6 +186,7 @@ async def _allows(chat: Chat, scene: Scene) -> None:
     await until(scene.held, 60)
     frame = {"session": scene.play.session, "run": scene.run, "call": scene.asks, "decision": "allow"}
     await chat.certainly({"type": "answer"} | frame)
+    scene.allowed = True
 
 
 async def _says(node: NodeProcess, scenes: Sequence[Scene]) -> None:

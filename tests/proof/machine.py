@@ -21,7 +21,7 @@ from tests.proof.waits import Waits, answered, fates, picks, places, sessions
 from tests.proof.wire import Fate
 
 ENDS: Final = "whatever was accepted ends"
-ROUNDS: Final = 60
+ROUNDS: Final = 250
 LEASE_MS: Final = 6_000
 
 texts = st.sampled_from(("", A_THIRD))

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from app.core import entries
 from app.core.model import Session
 from tests.proof.line import Line
+from tests.proof.node import MODELS
 from tests.proof.running import Running
 from tests.proof.scene import NODES, Scene, chosen
 from tests.proof.wire import Fate
@@ -23,6 +24,8 @@ sessions = st.sampled_from(SESSIONS)
 picks = st.integers(0, 9)
 decisions = st.sampled_from(("allow", "deny", "edit"))
 calls = st.sampled_from(("look", "book", "pay", "pay", "look pay", "book pay", "pay pay"))
+wants = st.sampled_from(("pause", "look", "book", "pay", "pay", "look pay", "pay pay"))
+models = st.sampled_from(MODELS)
 fates: st.SearchStrategy[tuple[Fate, ...]] = st.sampled_from(
     (
         (), (), (), (Fate.UNHEARD,), (Fate.UNSENT,), (Fate.ANSWERED, Fate.UNHEARD), (Fate.ANSWERED, Fate.UNSENT),
@@ -45,10 +48,41 @@ class Waits(RuleBasedStateMachine):
         self.scene = Scene(self.line, self.shas)
         self.world = self.scene.world
 
+    @rule(
+        place=places, session=sessions, model=models, turns=st.integers(0, 5), called=wants,
+        behind=st.sampled_from(("", "", "say", "edit", "both")), early=st.sampled_from((0, 0, 1, 2)),
+        steps=st.integers(0, 4), fates=fates,
+    )  # fmt: skip
+    def wait(
+        self, place: int, session: Session, model: str, turns: int, called: str, behind: str, early: int, steps: int,
+        fates: Sequence[Fate],
+    ) -> None:  # fmt: skip
+        """After some turns a model has things called, or somebody wants a pause, until the run waits for a person.
+
+        Meanwhile others speak, and wait `behind`; and on some calls somebody decides `early`.
+        """
+        self._talk(place, session, model, turns)
+        node = self.scene.nodes[place]
+        for pen in [pen for pen in node.pens.values() if pen.answers and pen.carry.writer.session == session]:
+            if called == "pause":
+                node.begin(node.only(node.holds.pause(session, pen.carry.writer.run)), ())
+            self.scene.write(pen, "word" if called == "pause" else called, fates)
+            if behind in ("edit", "both"):
+                self.scene.ask_about(place, session, chosen(self.scene.turns(session), turns), "else", "queue")
+            if behind in ("say", "both"):
+                self.scene.say(place, session, "", model, "queue")
+            now = self.world.told[session].run
+            if now is not None:
+                for call in list(now.stands.undecided)[:early]:
+                    self._answers(place, session, now, call, "allow" if early == 1 else "deny", ())
+            for _ in range(steps):
+                if pen.carried:
+                    self.scene.write(pen, "step", fates)
+
     @answered
     @rule(pick=picks, called=calls, steps=st.integers(0, 3), then=st.sampled_from(("", "", "word")), fates=fates)
     def work(self, pick: int, called: str, steps: int, then: str, fates: Sequence[Fate]) -> None:
-        """A model has things called; some settle, people are asked about others; and it speaks on with what came of it."""
+        """A model has things called; some settle, people are asked about others; and it speaks on with that."""
         pen = chosen(self.scene.answering, pick)
         for deed in (called, *["step"] * steps, then):
             if deed and pen.carried:
@@ -110,9 +144,8 @@ class Waits(RuleBasedStateMachine):
         if busy == "stop":
             node.begin(node.only(node.sessions.stop(session, now.run)), fates)
         elif busy == "again":
-            self.scene.ask_about(
-                place, session, chosen(self.scene.turns(session)[::-1], pick), None, "interrupt", fates
-            )
+            oldest = [line.split(b" ", 2)[1].decode() for line in self.world.told[session].turns[:2]]
+            self.scene.ask_about(place, session, chosen(oldest, pick), None, "interrupt", fates)
         else:
             self.scene.say(place, session, "", "restarts", busy, fates)
 
@@ -122,6 +155,14 @@ class Waits(RuleBasedStateMachine):
         node, run = self.scene.nodes[place], chosen(self.scene.runs(session), pick)
         asked = node.holds.pause(session, run) if what == "pause" else node.holds.resume(session, run)
         node.begin(node.only(asked), fates)
+
+    def _talk(self, place: int, session: Session, model: str, turns: int) -> None:
+        """Say something, and have all but the last answered."""
+        for _ in range(turns):
+            self.scene.say(place, session, "", model, "queue")
+            for pen in list(self.scene.nodes[place].pens.values()):
+                self.scene.write(pen, "end")
+        self.scene.say(place, session, "", model, "queue")
 
     def _answers(
         self, place: int, session: Session, now: Running, call: str, decision: str, fates: Sequence[Fate]
