@@ -91,6 +91,7 @@ def _made(scene: Scene) -> list[tuple[int, str]]:
 def test_the_run_goes_on_as_itself(scene: Scene) -> None:
     """One turn, one run id, one end; the attempts and how each began are what the point allows."""
     point = scene.point
+    assert scene.stood
     assert [turn["run"] for turn in _of(scene, "turn")] == [scene.run]
     assert {entry["run"] for _, entry in scene.log} == {scene.run}
     assert [(end["state"], end.get("code")) for end in _of(scene, "end")] == [
@@ -112,7 +113,7 @@ def test_the_run_goes_on_as_itself(scene: Scene) -> None:
 
 def test_they_go_on_within_a_lease_and_a_second(scenes: dict[tuple[str, str], Scene]) -> None:
     """From the kill to the next `run` entry, or to the end of a run that may not go on."""
-    carried = [scene for scene in scenes.values() if scene.point.kill == "carrier"]
+    carried = [scene for scene in scenes.values() if scene.point.kill == "carrier" and scene.stood]
     taken_s = sorted(scene.taken_s for scene in carried)
     print("seconds to take over:", " ".join(f"{seconds:.2f}" for seconds in taken_s))
     assert len(taken_s) == len([point for point in POINTS if point.kill == "carrier"]) * len(HOWS)
