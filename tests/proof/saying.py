@@ -105,7 +105,7 @@ def stop(told: Believed, call: Call) -> None:
         law(ONE_END, run in told.over and (told.run is not None or not told.waiting), call.args, told.run)
         begun = told.begun("", 0, call.clock + run_ms)
         if begun is not None:
-            begun.offered()
+            begun.offered(call.clock)
         call.hints(*[(bell, f"{prefix}{begun.run}")] if begun is not None else [])
         told.trimmed(max_entries)
         told.touched(ttl_ms, call.clock)

@@ -136,9 +136,9 @@ def claim(told: Believed, call: Call) -> None:
         return call.refuses(*_claimed(told, call, now, window)) if again else call.refuses("kept")
     held, can = now.held, msgpack.unpackb(packed).get(now.model)
     tried = now.attempt + (not (now.given_up or held))
-    # While it was held its time stood still; but where nobody can go on with it, it is over some time.
-    deadline = min(call.clock, held.until) + held.left if held is not None else now.deadline
-    if now.wanted == "1" or (held is not None and held.why == "pause" and not now.given_up):
+    waited = held is not None and not now.given_up
+    deadline = held.until + held.left if waited and held is not None else now.deadline
+    if now.wanted == "1" or (waited and held is not None and held.why == "pause"):
         how = "stopped"
     elif call.clock >= deadline:
         how = "model_timeout"
@@ -184,7 +184,7 @@ def release(told: Believed, call: Call) -> None:
     now = told.written_by(run, fence, incarnation)
     if now is None:
         return call.refuses("fenced")
-    now.offered()
+    now.offered(call.clock)
     call.hints((bell, member))
     return call.agrees("released")
 
