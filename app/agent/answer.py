@@ -81,7 +81,8 @@ class Answer:
         Raises:
             TooMuch: it is past the answer's bound.
         """
-        if texts and self.length and self.steps[-1].calls and not self.text.endswith(APART):
+        begins = bool(self.steps) and (bool(self.steps[-1].calls) or not self.steps[-1].texts)
+        if texts and self.length and begins and not self.text.endswith(APART):
             texts = [APART + texts[0], *texts[1:]]
         added: list[bytes] = []
         for text in texts:

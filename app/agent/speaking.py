@@ -71,6 +71,8 @@ class Speaking:
         """
         while True:
             prefix = self._answer.begun if how == "continue" and self.takeover == "continue" else ""
+            if how == "continue" and not prefix and self._answer.partial:  # nobody can go on with a thought: anew
+                self._again = ("restart", self._again[1] if self._again else self.name)
             self.prompt = replace(prompt(self.name), prefix=prefix, place=place if how == "resume" else "")
             if await self._once(self.prompt):
                 return True

@@ -29,6 +29,8 @@ busies: st.SearchStrategy[Any] = st.sampled_from(("queue", "interrupt", "reject"
 deeds = st.sampled_from(
     ("word", "word", "words", "page", "thought", "renew", "restart", "continue", "other", "look", "book", "pay", "end")
 )
+losses = st.sampled_from(("word", "word", "look", "pay"))
+
 carried = precondition(lambda self: self.scene.pens)
 
 
@@ -161,14 +163,17 @@ class Machine(Waits):
         self.scene.claim(self.scene.nodes[place], session, chosen(self.scene.runs(session), pick), fates)
 
     @precondition(lambda self: self.scene.under_way)
-    @rule(place=places, pick=picks, times=st.integers(1, 2), writes=st.booleans(), fates=fates)
-    def take_over(self, place: int, pick: int, times: int, writes: bool, fates: Sequence[Fate]) -> None:
-        """A lease runs out, and a node finds it, and goes on; maybe once more."""
+    @rule(place=places, pick=picks, times=st.integers(1, 2), writes=st.booleans(), asks=st.booleans(), fates=fates)
+    def take_over(self, place: int, pick: int, times: int, writes: bool, asks: bool, fates: Sequence[Fate]) -> None:
+        """A lease runs out, and a node finds it, and goes on; maybe once more. Or somebody asks it the same again."""
         session, now = chosen(self.scene.under_way, pick)
         for index in range(times):
             node = chosen(self.scene.nodes, place + index)
             self.world.pass_time(max(0, now.lease - self.world.clock))
             self.scene.claim(node, session, now.run, fates)
+            for said in self.scene.said if asks else ():
+                if (said[0], said[1].id) == (session, now.question.id):
+                    self.scene.say_again(node, said, "", ())
             if writes and now.run in node.pens and node.pens[now.run].answers:
                 self.scene.write(node.pens[now.run], "word")
 
@@ -218,8 +223,8 @@ class Machine(Waits):
             self.world.pass_time(takes_ms)
 
     @answered
-    @rule(pick=picks, place=places, said=st.booleans(), then=deeds, late=st.booleans(), fates=fates)
-    def lose(self, pick: int, place: int, said: bool, then: str, late: bool, fates: Sequence[Fate]) -> None:
+    @rule(pick=picks, place=places, deed=losses, said=st.booleans(), then=deeds, late=st.booleans(), fates=fates)
+    def lose(self, pick: int, place: int, deed: str, said: bool, then: str, late: bool, fates: Sequence[Fate]) -> None:
         """Redis dies with what its replica had not got: two appends, and what was said between. The writer goes on.
 
         If that takes it too long (`late`), another takes over before it has put back what was lost.
@@ -228,7 +233,7 @@ class Machine(Waits):
         self.world.remember()
         for _ in range(2):
             if pen.carried and pen.waits is None:
-                self.scene.write(pen, "word")
+                self.scene.write(pen, deed)
             if said:
                 self.scene.say(place, pen.carry.writer.session, "", MODELS[0], "queue")
         self.world.fail_over()

@@ -80,7 +80,7 @@ class Running:
         )  # fmt: skip
 
     def offered(self, clock: int) -> None:
-        """Believe that any node may claim it now, that this is no attempt, and that its time goes on, if it was held."""
+        """Believe that any node may claim it now, that this is no attempt, and that its time goes on."""
         if self.held is not None and not self.given_up:
             self.deadline = clock + self.held.left
         self.given_up, self.lease, self.incarnation = True, 0, ""

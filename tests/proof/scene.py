@@ -24,7 +24,8 @@ A_THIRD: Final = "a text that fills a third of what may wait here"
 PAGE: Final = 1300  # bytes: more than a batch, or the turns of a snapshot
 BOUNDS: Final[Mapping[str, int]] = {
     "sessions.QUEUED": 4, "sessions.QUEUE_BYTES": 150, "sessions.MESSAGE_IDS": 7, "sessions.ENTRIES": 18,
-    "sessions.BATCH_BYTES": 1200, "sessions.SNAPSHOT_BYTES": 200, "runs.LOG_ENTRIES": 14, "runs.ATTEMPTS": 3,
+    "sessions.BATCH_BYTES": 1200, "sessions.SNAPSHOT_BYTES": 200, "sessions.LOG_ENTRIES": 14,
+    "runs.LOG_ENTRIES": 14, "runs.ATTEMPTS": 3,
 }  # fmt: skip
 
 T = TypeVar("T")

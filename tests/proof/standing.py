@@ -29,6 +29,7 @@ class Standing:
     tools: dict[str, dict[str, Any]] = field(default_factory=dict)  # as they are shown
     asked: dict[str, entries.Ask] = field(default_factory=dict)
     decided: dict[str, entries.Answer] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)  # calls whose answer was forgotten; the writer may know it still
     partial: bool = False  # something was said or thought since the last call
     _settled: tuple[int, int] = (0, 0)  # what was said and thought until the last call that settled
 
@@ -57,6 +58,10 @@ class Standing:
     def mark(self) -> str:
         """A place in the upstream that just what stands here comes before."""
         return mark(self.text, self.reasoning)
+
+    def forgets(self, before: "Standing") -> None:
+        """Believe that Redis has forgotten what people have decided since."""
+        self.lost |= before.lost | (before.decided.keys() - self.decided.keys())
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry of the run."""
@@ -88,9 +93,9 @@ class Standing:
     def looks_whole(self) -> None:
         """Hold what stands after a publish: what was asked is under way only where it was allowed."""
         for call, answer in self.decided.items():
-            denied_and_made = answer.decision == "deny" and call in self.tools and not _settled(self.tools[call])
-            law(CALLS, not denied_and_made, answer, self.tools)
-        unasked = [call for call in self.asked if call in self.tools and call not in self.decided]
+            made = call in self.tools and not _settled(self.tools[call])
+            law(CALLS, not made or answer.decision != "deny" or call in self.lost, answer, self.tools)
+        unasked = [call for call in self.asked if call in self.tools and call not in {*self.decided, *self.lost}]
         law(CALLS, unasked == [], unasked, "were made before somebody decided")
 
     def shown(self) -> dict[str, Any]:
@@ -98,7 +103,7 @@ class Standing:
         asks = [
             {"call": ask.call, "name": ask.name, "arguments": ask.arguments, "until": ask.until}
             for ask in self.asked.values()
-            if ask.call not in self.decided
+            if ask.call not in {*self.decided, *self.tools}
         ]
         return {
             "state": self.state, "attempt": self.attempt, "how": self.how, "node": self.node, "model": self.model,
@@ -124,7 +129,9 @@ class Standing:
         }
         tool = self.tools.get(entry.call)
         law(CALLS, tool is None or (bool(settles) and not _settled(tool)), entry, "after", tool)
-        denied = entry.call in self.decided and self.decided[entry.call].decision == "deny"
+        denied = entry.call in self.lost or (
+            entry.call in self.decided and self.decided[entry.call].decision == "deny"
+        )  # fmt: skip
         law(CALLS, tool is not None or not settles or denied, entry, "and it had not begun")
         if tool is None:
             tool = self.tools[entry.call] = {"call": entry.call, "name": entry.name, "arguments": entry.arguments}

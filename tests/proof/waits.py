@@ -5,7 +5,7 @@ by what is said. Each rule here brings about what few random steps would.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -26,6 +26,7 @@ decisions = st.sampled_from(("allow", "deny", "edit"))
 calls = st.sampled_from(("look", "book", "pay", "pay", "look pay", "book pay", "pay pay"))
 wants = st.sampled_from(("pause", "look", "book", "pay", "pay", "look pay", "pay pay"))
 models = st.sampled_from(MODELS)
+intrusions = st.sampled_from(("queue", "interrupt", "stop", "again", "again behind", "edit"))
 fates: st.SearchStrategy[tuple[Fate, ...]] = st.sampled_from(
     (
         (), (), (), (Fate.UNHEARD,), (Fate.UNSENT,), (Fate.ANSWERED, Fate.UNHEARD), (Fate.ANSWERED, Fate.UNSENT),
@@ -51,15 +52,15 @@ class Waits(RuleBasedStateMachine):
     @rule(
         place=places, session=sessions, model=models, turns=st.integers(0, 5), called=wants,
         behind=st.sampled_from(("", "", "say", "edit", "both")), early=st.sampled_from((0, 0, 1, 2)),
-        steps=st.integers(0, 4), fates=fates,
+        steps=st.integers(0, 4), then=st.one_of(st.just(""), intrusions), fates=fates,
     )  # fmt: skip
     def wait(
         self, place: int, session: Session, model: str, turns: int, called: str, behind: str, early: int, steps: int,
-        fates: Sequence[Fate],
+        then: str, fates: Sequence[Fate],
     ) -> None:  # fmt: skip
         """After some turns a model has things called, or somebody wants a pause, until the run waits for a person.
 
-        Meanwhile others speak, and wait `behind`; and on some calls somebody decides `early`.
+        Meanwhile others speak, and wait `behind`; and on some calls somebody decides `early`. Then somebody breaks in.
         """
         self._talk(place, session, model, turns)
         node = self.scene.nodes[place]
@@ -78,6 +79,9 @@ class Waits(RuleBasedStateMachine):
             for _ in range(steps):
                 if pen.carried:
                     self.scene.write(pen, "step", fates)
+            now = self.world.told[session].run
+            if then and now is not None and now.held is not None:
+                self._breaks_in(place, session, now, then, fates)
 
     @answered
     @rule(pick=picks, called=calls, steps=st.integers(0, 3), then=st.sampled_from(("", "", "word")), fates=fates)
@@ -137,17 +141,13 @@ class Waits(RuleBasedStateMachine):
             self.scene.write(node.pens[now.run], then, fates)
 
     @held
-    @rule(place=places, pick=picks, busy=st.sampled_from(("queue", "interrupt", "stop", "again")), fates=fates)
-    def break_in(self, place: int, pick: int, busy: Any, fates: Sequence[Fate]) -> None:
+    @rule(place=places, pick=picks, how=intrusions, aged=st.booleans(), fates=fates)
+    def break_in(self, place: int, pick: int, how: str, aged: bool, fates: Sequence[Fate]) -> None:
         """Somebody says something else to a run that waits, or ends it."""
-        (session, now), node = chosen(self.scene.held, pick), self.scene.nodes[place]
-        if busy == "stop":
-            node.begin(node.only(node.sessions.stop(session, now.run)), fates)
-        elif busy == "again":
-            oldest = [line.split(b" ", 2)[1].decode() for line in self.world.told[session].turns[:2]]
-            self.scene.ask_about(place, session, chosen(oldest, pick), None, "interrupt", fates)
-        else:
-            self.scene.say(place, session, "", "restarts", busy, fates)
+        session, now = chosen(self.scene.held, pick)
+        if aged:
+            self.world.age(session)
+        self._breaks_in(place, session, now, how, fates)
 
     @rule(place=places, session=sessions, pick=picks, what=st.sampled_from(("pause", "resume")), fates=fates)
     def let(self, place: int, session: Session, pick: int, what: str, fates: Sequence[Fate]) -> None:
@@ -155,6 +155,21 @@ class Waits(RuleBasedStateMachine):
         node, run = self.scene.nodes[place], chosen(self.scene.runs(session), pick)
         asked = node.holds.pause(session, run) if what == "pause" else node.holds.resume(session, run)
         node.begin(node.only(asked), fates)
+
+    def _breaks_in(self, place: int, session: Session, now: Running, how: str, fates: Sequence[Fate]) -> None:
+        node, turns = (
+            self.scene.nodes[place],
+            [line.split(b" ", 2)[1].decode() for line in self.world.told[session].turns],
+        )
+        match how:
+            case "stop":
+                node.begin(node.only(node.sessions.stop(session, now.run)), fates)
+            case "again" | "again behind":
+                self.scene.ask_about(place, session, turns[0], None, "interrupt" if how == "again" else "queue", fates)
+            case "edit":
+                self.scene.ask_about(place, session, turns[-1], "else", "interrupt", fates)
+            case _:
+                self.scene.say(place, session, "", "restarts", how, fates)
 
     def _talk(self, place: int, session: Session, model: str, turns: int) -> None:
         """Say something, and have all but the last answered."""

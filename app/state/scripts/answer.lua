@@ -17,7 +17,8 @@ for _, ask in ipairs(asks) do
   end
 end
 if not mine then
-  return {'not_found'}
+  local stands = redis.call('HGET', RUN, 'answer ' .. call)
+  return stands and {'answered', stands} or {'not_found'}
 end
 if mine[2] ~= '' then
   return {'answered', mine[2]}

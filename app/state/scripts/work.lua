@@ -24,6 +24,9 @@ end
 local answers, asks = {}, {}
 for _, ask in ipairs(asked()) do
   answers[ask[1]] = ask[2]
+  if ask[2] ~= '' then
+    redis.call('HSET', RUN, 'answer ' .. ask[1], ask[2])  -- it stands also when its call has begun
+  end
 end
 for i, call in ipairs(cmsgpack.unpack(ARGV[10])) do
   asks[i] = {call, answers[call] or ''}
