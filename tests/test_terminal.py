@@ -17,7 +17,8 @@ from rich.console import Console
 from app.client import connect
 from app.client.screen import Screen, settled, visible
 from app.core.errors import ModelUnavailable
-from tests.servers import ROOT, Script, free_port, serving, until
+from tests.cluster.test_tools import Counted
+from tests.servers import ROOT, Script, call, free_port, serving, until
 
 SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[=>]")
 ENVIRONMENT = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
@@ -398,3 +399,28 @@ def standing(printed: str, rows: int) -> list[str]:
     while lines and not lines[-1].strip():
         lines.pop()
     return [line.rstrip() for line in lines]
+
+
+async def test_a_call_is_allowed_at_the_prompt(redis_url: str, model: Script) -> None:
+    """The answer waits, says for what, and goes on when one allows it; denied, it is told so."""
+    wanted = call("pay", {"euros": 5})
+    model.answers.extend([["Shall I?", wanted], ["Paid."], ["Again?", wanted], ["Not paid."]])
+    tools = Counted()
+    async with serving(redis_url, model, tools=tools.tools) as served, terminal("chat", served.http, "--user", "ada") as shown:
+        await shown.sees("script-1 on node a")
+        await shown.prompt()
+        shown.type("Pay.\r")
+        await shown.sees("It wants to call pay {'euros': 5}. /allow or /deny")
+        await shown.prompt(2)
+        shown.type("/allow\r")
+        await shown.sees("Paid.")
+        await shown.prompt(3)
+        shown.type("Pay more.\r")
+        await until(lambda: shown.text.count("/allow or /deny") == 2)
+        await shown.prompt(4)
+        shown.type("/deny\r")
+        await shown.sees("Not paid.")
+        await shown.prompt(5)
+        shown.type("/deny\r")
+        await shown.sees("Nothing waits for you.")
+        assert [name for name, _ in tools.calls] == ["pay"]

@@ -115,7 +115,7 @@ def _said(role: str, text: str, calls: Iterable[Mapping[str, Any]], most: int | 
 
 def _done(step: Step, most: int | None) -> list[Message]:
     """A step that the answer has taken."""
-    return _called(step.text, [call.shown() for call in step.calls], most)
+    return _called(step.text.lstrip("\n"), [call.shown() for call in step.calls], most)
 
 
 def _called(text: str, calls: Sequence[Mapping[str, Any]], most: int | None) -> list[Message]:

@@ -137,6 +137,9 @@ class Steps(list[Step]):
         if isinstance(entry, entries.Ask):
             call.until = entry.until
             return
+        if call.asks:  # what was allowed comes after what needed no leave, as readers see it
+            step = next(step for step in self if call in step.calls)
+            step.calls = [*(one for one in step.calls if one is not call), call]
         call.begun = call.begun or not (entry.result is not None or entry.error is not None)
         call.result = entry.result if entry.result is not None else call.result
         call.error = entry.error if entry.error is not None else call.error

@@ -20,6 +20,25 @@ class Commands:
         """End a run."""
         await self.certainly({"type": "stop", "session": session, "run": run})
 
+    async def answer(
+        self, session: str, run: str, call: str, decision: str, *, arguments: dict[str, Any] | None = None,
+        reason: str = "",
+    ) -> Frame:  # fmt: skip
+        """Settle a call that waits for a person: `allow`, `deny`, or `edit` with other arguments.
+
+        The first decision stands: returns `{decision, by}`.
+        """
+        settled = {"session": session, "run": run, "call": call, "decision": decision, "arguments": arguments}
+        return await self.certainly({"type": "answer"} | settled | ({"reason": reason} if reason else {}))
+
+    async def pause(self, session: str, run: str) -> None:
+        """Hold a run, at the next safe point."""
+        await self.certainly({"type": "pause", "session": session, "run": run})
+
+    async def resume(self, session: str, run: str) -> None:
+        """Carry on a run that was paused."""
+        await self.certainly({"type": "resume", "session": session, "run": run})
+
     async def history(
         self, session: str, *, before: str | None = None, limit: int = 50, turn: str | None = None
     ) -> Frame:

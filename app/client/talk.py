@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from app.client import words
+from app.client.asks import Asks
 from app.client.chat import Chat
 from app.client.keyboard import Keyboard
 from app.client.link import LinkLost
@@ -45,6 +46,7 @@ class Talk:
         self._served: dict[str, Frame] = {}  # by run: who answered
         self._shown: set[str] = set()  # the turns that stand on the sheet
         self._listed: list[str] = []
+        self._asks = Asks(link, sheet)
         self._busy = False  # an answer is on the sheet
 
     async def run(self, session: str | None) -> None:
@@ -103,10 +105,19 @@ class Talk:
                     await self._leave()
                     await self._unless_interrupted(self._link.delete(id))
                     self._sheet.note("Deleted.")
+            case ["/allow" | "/deny" as decision], Session() as session:
+                await self._go_on(session, await self._unless_interrupted(self._asks.decide(session, decision[1:])))
             case ["/rename", _] | ["/delete"], None:
                 self._sheet.note("No conversation is open.")
             case [command, *_], _:
                 self._sheet.note(f"{command} does nothing here, or wants something after it.\n{words.HELP}")
+
+    async def _go_on(self, session: Session, run: str | None) -> None:
+        """Show what an answer does with a decision."""
+        if run is None:
+            self._sheet.note("Nothing waits for you.")
+        else:
+            await self._show(Said(session, {"run": run, "at": "", "duplicate": True}))
 
     async def _list(self) -> None:
         found = await self._unless_interrupted(self._link.list_sessions())
@@ -175,6 +186,9 @@ class Talk:
             with self._keyboard.quiet():
                 while not answer.done():
                     text, status, style = self._look(said, stopping)
+                    if stopping is None and self._asks.open(said.session, said.run):
+                        self._asks.tell(said.session, said.run, text)
+                        return
                     self._sheet.grow(text, status, style)
                     if self._keyboard.interrupted.is_set():
                         self._keyboard.interrupted.clear()

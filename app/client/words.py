@@ -12,6 +12,7 @@ HELP: Final = """\
 /open ID       go on with one, and show it
 /rename TITLE  give the open one a title
 /delete        delete the open one, for good
+/allow, /deny  let an answer call what it asks for, or not
 /quit          leave; at the prompt so do Ctrl+D, Ctrl+C
 Ctrl+C stops an answer. To say something that begins with /, put a blank before it."""
 FAILURES: Final = {

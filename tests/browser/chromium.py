@@ -97,8 +97,8 @@ class Tab:
         return str(await self.page.evaluate("location.hash.slice(1)"))
 
     async def expect_text(self, number: int, text: str) -> None:
-        """Wait until the answer with this number, from 0, is exactly `text`."""
-        await expect(self.answers.nth(number).locator(".text")).to_have_js_property("textContent", text)
+        """Wait until the answer with this number, from 0, shows exactly this Markdown."""
+        await expect(self.answers.nth(number).locator(".text")).to_have_js_property("source", text)
 
     def heard(self, message: ConsoleMessage) -> None:
         """Keep what the console was told, if it is an error."""

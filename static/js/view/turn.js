@@ -2,6 +2,7 @@
 
 import * as words from "../words.js";
 import { focusWriting, grow, make } from "./dom.js";
+import { Text } from "./text.js";
 import { Work } from "./work.js";
 
 const WAITING = {
@@ -16,6 +17,7 @@ export class Turn {
   #who = make("h3", { className: "visually-hidden" });
   #body = make("div", { className: "text", dir: "auto" }, this.#text);
   #note = make("p", { className: "note" });
+  #answer = null;
   #work = null;
   #drawn = "";
   #source = null;
@@ -35,10 +37,17 @@ export class Turn {
     Object.assign(this.element.dataset, { id, role, state });
     this.element.setAttribute("aria-busy", String(state === "running"));
     this.#who.textContent = role === "user" ? "You" : "Answer";
-    grow(this.#text, text);
+    if (role === "assistant") this.#showAnswer(item);
+    else grow(this.#text, text);
     this.#body.hidden = !text && state !== "running";
     if (role === "assistant") this.#showWork(item);
     this.#showNote(item);
+  }
+
+  // A person's words stay as they were written; an answer is Markdown.
+  #showAnswer({ state, text }) {
+    this.#answer ??= new Text(this.#body);
+    this.#answer.show(text, { over: state !== "running" && state !== "held" });
   }
 
   #showWork(item) {

@@ -1,0 +1,153 @@
+// What Markdown may become: the elements below and no others, made one by one; any text only ever becomes text nodes.
+//
+// Append-only: what is finished is not touched again. Raw HTML is text. An image is a link to it, and is never loaded.
+// What turns out to be no link, or an emphasis that nobody closed, stands there as it was written.
+
+import * as smd from "../../vendor/streaming-markdown/smd.min.js";
+import { CodeBlock } from "./code.js";
+import { make } from "./dom.js";
+
+const SAFE = new Set(["http:", "https:", "mailto:"]);
+const TAGS = {
+  [smd.BLOCKQUOTE]: "blockquote", [smd.PARAGRAPH]: "p", [smd.LINE_BREAK]: "br", [smd.RULE]: "hr",
+  [smd.HEADING_1]: "h4", [smd.HEADING_2]: "h5", [smd.HEADING_3]: "h6",
+  [smd.HEADING_4]: "h6", [smd.HEADING_5]: "h6", [smd.HEADING_6]: "h6",
+  [smd.ITALIC_AST]: "em", [smd.ITALIC_UND]: "em", [smd.STRONG_AST]: "strong", [smd.STRONG_UND]: "strong",
+  [smd.STRIKE]: "s", [smd.CODE_INLINE]: "code", [smd.EQUATION_INLINE]: "code", [smd.EQUATION_BLOCK]: "pre",
+  [smd.LINK]: "a", [smd.RAW_URL]: "a", [smd.IMAGE]: "a",
+  [smd.LIST_UNORDERED]: "ul", [smd.LIST_ORDERED]: "ol", [smd.LIST_ITEM]: "li", [smd.CHECKBOX]: "input",
+  [smd.TABLE]: "table", [smd.TABLE_ROW]: "tr", [smd.TABLE_CELL]: "td",
+};
+const MARKS = {
+  [smd.ITALIC_AST]: "*", [smd.ITALIC_UND]: "_", [smd.STRONG_AST]: "**", [smd.STRONG_UND]: "__",
+  [smd.STRIKE]: "~~", [smd.LINK]: "[", [smd.IMAGE]: "![",
+};
+const BLOCKS = new Set(["p", "h4", "h5", "h6", "li", "td", "th", "blockquote"]);
+const COLUMNS = 64; // what a wider table has more stands in its last column
+const TRAILING = /[.,;:!?'"*_~)\]]+$/;
+// Overrides of the direction of writing: each is shut in, so that it turns round nothing but itself.
+const OVERRIDE = /([\u202a-\u202e\u2066-\u2069])/;
+
+/** The address that `text` gives, if a click may go there. */
+function addressOf(text) {
+  const [address] = text.trim().split(/\s/);
+  const url = URL.parse(address.replace(/^<(.*)>$/, "$1"));
+  return url && SAFE.has(url.protocol) ? url.href : null;
+}
+
+export class Renderer {
+  #waiting = "";
+  #open;
+  #plain = null;
+
+  constructor(root) {
+    this.#open = [{ element: root }];
+  }
+
+  get #last() {
+    return this.#open.at(-1);
+  }
+
+  add_token(_, token) {
+    this.flush();
+    const { pending } = this.parser;
+    if (token === smd.CODE_FENCE || token === smd.CODE_BLOCK) {
+      const block = new CodeBlock();
+      this.#last.element.append(block.element);
+      this.#open.push({ token, block, element: block.code });
+      return;
+    }
+    this.#open.push({ token, element: this.#made(token) });
+    if (token === smd.EQUATION_INLINE) this.add_text(null, pending[0] === "$" ? "$" : "\\(");
+    if (token === smd.EQUATION_BLOCK) this.add_text(null, `${pending}\n`);
+  }
+
+  #made(token) {
+    const { element: parent } = this.#last;
+    if (token === smd.TABLE_CELL && parent.childElementCount === COLUMNS) return parent.lastElementChild;
+    const isHead = token === smd.TABLE_CELL && parent.parentElement.tagName === "THEAD";
+    const isNested = token === smd.IMAGE && this.#open.some((open) => open.token === smd.LINK);
+    const element = make(isHead ? "th" : isNested ? "span" : TAGS[token] ?? "span");
+    if (BLOCKS.has(element.localName)) element.dir = "auto";
+    if (token >= smd.HEADING_1 && token <= smd.HEADING_6) element.dataset.level = token - smd.HEADING_1 + 1;
+    if (token === smd.IMAGE) element.className = "image";
+    if (token === smd.EQUATION_BLOCK || token === smd.EQUATION_INLINE) element.className = "maths";
+    if (token === smd.CHECKBOX) Object.assign(element, { type: "checkbox", disabled: true, ariaLabel: "to do" });
+    if (token === smd.TABLE) parent.append(make("div", { className: "table" }, element));
+    else if (token === smd.TABLE_ROW) this.#rows(parent).append(element);
+    else parent.append(element);
+    return element;
+  }
+
+  // The first row is the head.
+  #rows(table) {
+    if (table.children.length < 2) table.append(make(table.children.length ? "tbody" : "thead"));
+    return table.lastElementChild;
+  }
+
+  end_token() {
+    const { pending } = this.parser;
+    const { token } = this.#last;
+    if (token === smd.EQUATION_INLINE && pending) this.add_text(null, pending === "$" ? "$" : "\\)");
+    if (token === smd.EQUATION_BLOCK && pending) this.add_text(null, pending[0] === "$" ? "$$" : "\\]");
+    this.flush();
+    const { element, block, address, source } = this.#open.pop();
+    if (block) block.finish();
+    else if (token === smd.RAW_URL) this.#endRaw(element);
+    else if (token === smd.LINK || token === smd.IMAGE) {
+      if (address) this.#endLink(element, address);
+      else element.replaceWith(MARKS[token], ...element.childNodes, source ?? (pending === "]" ? "]" : ""));
+    } else if (MARKS[token] && !["*", "**", "_", "__", "~"].includes(pending)) {
+      element.replaceWith(MARKS[token], ...element.childNodes);
+    }
+  }
+
+  #endLink(element, address) {
+    if (!element.textContent) element.textContent = element.className || address;
+    element.title = address;
+    if (element.localName !== "a") return;
+    Object.assign(element, { href: address, target: "_blank", rel: "noopener noreferrer nofollow" });
+  }
+
+  // The full stop after an address is not part of it.
+  #endRaw(element) {
+    const text = element.textContent;
+    const [after = ""] = TRAILING.exec(text) ?? [];
+    const address = addressOf(text.slice(0, text.length - after.length));
+    if (!address) return element.replaceWith(...element.childNodes);
+    element.textContent = text.slice(0, text.length - after.length);
+    this.#endLink(element, address);
+    if (after) element.after(after);
+  }
+
+  add_text(_, text) {
+    this.#waiting += text;
+  }
+
+  set_attr(_, name, value) {
+    const last = this.#last;
+    if (name === smd.LANG) last.block.language = value;
+    if (name === smd.START) last.element.start = Number(value);
+    if (name === smd.CHECKED) Object.assign(last.element, { checked: true, ariaLabel: "done" });
+    if (name === smd.HREF || name === smd.SRC) Object.assign(last, { address: addressOf(value), source: `](${value})` });
+  }
+
+  /** Show `text` as it is, after everything else: Markdown that is nested too deep is read no further. */
+  plain(text) {
+    if (!this.#plain) this.#last.element.append((this.#plain = make("p", { className: "plain", dir: "auto" })));
+    this.#open = [{ element: this.#plain }];
+    this.add_text(null, text);
+  }
+
+  /** Put the text that waits into the page; one node grows, however many pieces there were. */
+  flush() {
+    if (!this.#waiting) return;
+    const { element } = this.#last;
+    for (const part of this.#waiting.split(OVERRIDE)) {
+      if (OVERRIDE.test(part)) element.append(make("bdi", { className: "override" }, part));
+      else if (element.lastChild?.nodeType === Node.TEXT_NODE) element.lastChild.appendData(part);
+      else if (part) element.append(part);
+    }
+    this.#waiting = "";
+  }
+}
