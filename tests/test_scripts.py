@@ -111,7 +111,7 @@ async def test_only_the_writer_writes(redis_url: str, redis: Any, wrong: dict[st
         assert heard.get_message(timeout=1) is not None
         assert Fenced() == await state.runs.append(writer, 0, [delta("run-m1", "a")])
         assert Fenced() == await end(state, writer, 0)
-        assert Fenced() == await state.runs.renew(writer)
+        assert Fenced() == await state.runs.renew(writer, 0)
         assert heard.get_message(timeout=0.05) is None
         heard.close()
         assert await kinds(state) == ["turn", "run"]
@@ -133,7 +133,7 @@ async def test_an_append_and_a_renewal_extend_the_lease(redis_url: str, redis: A
     async with sessions(redis_url, lease_s=6) as state:
         writer = carried((await said(state)).carry).writer
         key, member = SessionKeys(S).leases, f"{S.name} run-m1"
-        for step in (state.runs.append(writer, 0, [delta("run-m1", "a")]), state.runs.renew(writer)):
+        for step in (state.runs.append(writer, 0, [delta("run-m1", "a")]), state.runs.renew(writer, 0)):
             redis.zadd(key, {member: 1})
             await step
             seconds, micros = redis.time()
@@ -329,15 +329,15 @@ async def test_a_stop_flag_comes_back_with_append_and_renewal(redis_url: str) ->
     async with sessions(redis_url) as state:
         writer = carried((await said(state)).carry).writer
         await said(state, "m2")
-        assert Renewed("") == await state.runs.renew(writer)
+        assert Renewed("") == await state.runs.renew(writer, 0)
         await state.sessions.stop(S, "run-m1")
-        assert Renewed("stop") == await state.runs.renew(writer)
+        assert Renewed("stop") == await state.runs.renew(writer, 0)
         appended = await state.runs.append(writer, 0, [delta("run-m1", "x")])
         assert isinstance(appended, Appended)
         assert appended.wanted == "stop"
         ended = await end(state, writer, 1)
         assert isinstance(ended, Ended)
-        assert Renewed("") == await state.runs.renew(carried(ended.carry).writer)
+        assert Renewed("") == await state.runs.renew(carried(ended.carry).writer, 0)
 
 
 async def test_scripts_survive_a_server_that_has_forgotten_them(redis_url: str, redis: Any) -> None:
@@ -428,7 +428,7 @@ async def test_only_the_writer_gives_a_run_up(redis_url: str, redis: Any) -> Non
         await lapse(redis)
         claim = carried(await state.runs.claim(f"{S.name} run-m1", CAN))
         await state.runs.release(first.writer)
-        assert Renewed("") == await state.runs.renew(claim.writer)
+        assert Renewed("") == await state.runs.renew(claim.writer, 0)
 
 
 async def test_a_session_that_is_not_there_knows_no_cursor_but_the_start(redis_url: str) -> None:

@@ -71,13 +71,12 @@ class Writing:
         Raises:
             FencedOut, StateUnavailable
         """
-        self._place = place or self._place
-        await self._write(added, None)
+        await self._write(added, None, place or self._place)
 
     async def work(self, added: list[bytes], doing: Doing) -> None:
         """Append encoded entries of what is done besides writing; raises as `append` does."""
-        self._doing, self._place = doing, ""
-        await self._write(added, doing)
+        self._doing = doing
+        await self._write(added, doing, "")
 
     async def hold(self, why: str, until_ms: int, entry: bytes, closing: Closing) -> Held | Decided | ToStop:
         """Let the run wait for a person; raises as `append` does."""
@@ -86,7 +85,7 @@ class Writing:
             match await self._certainly(ask):
                 case Lost(count=count):
                     if not await self._restored(count):
-                        await self._write(self._anew(self.attempt, count), self._doing)
+                        await self._write(self._anew(self.attempt, count), self._doing, self._place)
                 case Fenced():
                     raise FencedOut
                 case ToStop() as held:
@@ -115,7 +114,7 @@ class Writing:
                     return
                 case Lost(count=count):
                     if not await self._restored(count):
-                        await self._write(self._anew(self.attempt, count), self._doing)
+                        await self._write(self._anew(self.attempt, count), self._doing, self._place)
                 case _:
                     raise FencedOut
 
@@ -138,9 +137,9 @@ class Writing:
     async def placed(self, place: str) -> None:
         """Note where the upstream can be taken up, before there is anything to append; raises as `renew` does."""
         self._place = place
-        await self.renew()
+        await self.renew(place)
 
-    async def renew(self) -> None:
+    async def renew(self, place: str = "") -> None:
         """Say that the writer lives, and hear what is wanted; if Redis does not answer, that is for next time.
 
         Raises:
@@ -148,7 +147,7 @@ class Writing:
         """
         self.renewed_at = time.monotonic()
         try:
-            renewed = await self._runs.renew(self.writer, self._place)
+            renewed = await self._runs.renew(self.writer, self.count, place)
         except StateUnavailable:
             return
         match renewed:
@@ -161,12 +160,12 @@ class Writing:
         """Give the run up."""
         await self._runs.release(self.writer)
 
-    async def _write(self, added: list[bytes], doing: Doing | None) -> None:
-        """Append entries; with `doing`, the run's record knows it from then on."""
+    async def _write(self, added: list[bytes], doing: Doing | None, place: str) -> None:
+        """Append entries; the upstream is at `place` then. With `doing`, the run's record knows it from then on."""
         while True:
             ask: Callable[[], Awaitable[Appended | Fenced | Lost]]
             if doing is None:
-                ask = partial(self._runs.append, self.writer, self.count, added, self._place)
+                ask = partial(self._runs.append, self.writer, self.count, added, place)
             else:
                 ask = partial(self._runs.work, self.writer, self.count, added, doing)
             try:
@@ -179,8 +178,10 @@ class Writing:
                     self.count += 1
                     self._hear(wanted)
                     if doing is None:
+                        self._place = place
                         self._kept.append((after, at, added))
                     else:
+                        self._place = ""
                         self._kept.clear()  # it cannot be put back as entries only
                     return
                 case Lost(count=count):

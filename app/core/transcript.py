@@ -78,6 +78,7 @@ class Running:
         if tool is None:
             tool = {"call": entry.call}
             self.tools.append(tool)
+            self.asks = [ask for ask in self.asks if ask["call"] != entry.call]  # its answer may be lost
         if entry.name:
             tool["name"] = entry.name
         for key in ("arguments", "result", "error"):

@@ -68,6 +68,8 @@ class Holds:
         )
         if status == b"asks":
             raise Conflict(f"run {run!r} waits for an answer on a call, and goes on with that")
+        if status == b"waits":
+            raise Conflict(f"run {run!r} has not begun; expected the one that is under way")
         return _of_run(status, rest, run)
 
 

@@ -149,12 +149,12 @@ class Runs:
                 return Moved()
         return Fenced()
 
-    async def renew(self, writer: Writer, place: str = "") -> Renewed | Fenced:
-        """Say that the writer lives; `place` as in `append`."""
+    async def renew(self, writer: Writer, count: int, place: str = "") -> Renewed | Fenced:
+        """Say that the writer, who has appended `count` times, lives; `place` as in `append`."""
         keys = session_keys(writer.session)
         status, *rest = await self._scripts.run(
             "renew", keys.few, member_of(writer.session, writer.run), writer.run, writer.fence, writer.incarnation,
-            self._lease_ms, place,
+            self._lease_ms, count, place,
         )  # fmt: skip
         return Renewed(WANTED[rest[0]]) if status == b"renewed" else Fenced()
 

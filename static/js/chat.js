@@ -3,10 +3,10 @@
 // Views call its methods and read `session`, `unseen`, `served`, `isStopping`; they never see a frame or the socket.
 // Emits: "change" (a session id), "answered" ({session, turn}), "refused" ({say, error}), "problem" (words).
 
-import { Emitter } from "./emitter.js";
+import { Deeds } from "./deeds.js";
 import { differing } from "./digest.js";
+import { Emitter } from "./emitter.js";
 import { Follows } from "./follows.js";
-import { newId } from "./ids.js";
 import { Says } from "./says.js";
 import { excess, offers } from "./welcome.js";
 
@@ -22,6 +22,7 @@ export class Chat extends Emitter {
   constructor({ connection, storage }) {
     super();
     this.#connection = connection;
+    this.deeds = new Deeds({ ask: this.#ask.bind(this), settled: this.#settled.bind(this) });
     this.#follows = new Follows(connection);
     this.#follows.on("folded", (folded) => this.#folded(folded));
     this.#follows.on("problem", (words) => this.emit("problem", words));
@@ -51,7 +52,7 @@ export class Chat extends Emitter {
     return this.#follows.get(this.#current)?.transcript.served(run);
   }
 
-  /** Whether the node that serves us offers one of the deeds below: again, carryOn or decide. */
+  /** Whether the node that serves us offers one of the deeds: again, carryOn or decide. */
   can(deed) {
     return offers(this.#connection.welcome, deed);
   }
@@ -88,20 +89,6 @@ export class Chat extends Emitter {
     if (!ok && this.#stopping.delete(run)) this.#changed(this.#current);
   }
 
-  /** Settle an approval: allow or deny. */
-  decide(run, call, decision) {
-    return this.#ask("answer", { run, call, decision });
-  }
-
-  carryOn(run) {
-    return this.#ask("resume", { run });
-  }
-
-  /** Answer this person's turn anew. */
-  again(turn) {
-    return this.#ask("again", { id: newId(), turn });
-  }
-
   /** Bring the turns before the first one that is shown. */
   async earlier() {
     const follow = this.#follows.get(this.#current);
@@ -116,6 +103,14 @@ export class Chat extends Emitter {
     } catch (error) {
       this.emit("problem", error.message);
       return null;
+    }
+  }
+
+  async #settled(type, fields) {
+    try {
+      return await this.#connection.ask(type, { session: this.#current, ...fields });
+    } catch (error) {
+      return { why: error.message };
     }
   }
 

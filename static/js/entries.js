@@ -98,7 +98,10 @@ export const FOLD = {
     const run = current(session, entry);
     if (!run) return;
     let tool = run.tools.find(({ call }) => call === entry.call);
-    if (!tool) run.tools.push((tool = { call: entry.call }));
+    if (!tool) {
+      run.tools.push((tool = { call: entry.call }));
+      run.asks = run.asks.filter(({ call }) => call !== entry.call); // its answer may be lost
+    }
     for (const field of ["name", "arguments", "result", "error"]) if (entry[field] != null) tool[field] = entry[field];
     if (isSettled(tool)) aside.kept = { text: run.text.length, reasoning: run.reasoning.length };
   },

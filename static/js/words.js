@@ -55,6 +55,22 @@ export function clock(at) {
   return then.toLocaleString(undefined, isToday ? time : { day: "numeric", month: "short", ...time });
 }
 
+/** Until when an approval waits, of a time in ms since 1970; "" if nobody says. */
+export const ofUntil = (until) =>
+  until ? `It waits until ${new Date(until).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}.` : "";
+
+/** What an answer took: "12 tokens · 0.3 s to the first word · 1.4 s in all", as far as it is known. */
+export function ofFacts({ usage, timing }) {
+  const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
+  const parts = [
+    usage?.total_tokens != null && `${usage.total_tokens.toLocaleString()} tokens`,
+    usage?.cost != null && `cost ${usage.cost}`,
+    timing?.first_ms != null && `${seconds(timing.first_ms)} to the first word`,
+    timing?.total_ms != null && `${seconds(timing.total_ms)} in all`,
+  ];
+  return parts.filter(Boolean).join(" · ");
+}
+
 /** How long conversations are kept, of `history_days`; "" if nobody says. */
 export function ofKeeping(days) {
   if (!(days > 0)) return "";

@@ -13,7 +13,8 @@ SHAPE = """() => {
   const shape = (node) => {
     if (node.nodeType === Node.TEXT_NODE) return node.data;
     if (node.matches(".code-head")) return "";
-    if (node.matches("pre")) return `<pre>${node.querySelector("code") ? `<code>${node.textContent}</code>` : node.textContent}</pre>`;
+    const text = node.textContent;
+    if (node.matches("pre")) return `<pre>${node.querySelector("code") ? `<code>${text}</code>` : text}</pre>`;
     const inner = [...node.childNodes].map(shape).join("");
     const name = node.localName;
     const href = node.getAttribute("href");

@@ -47,7 +47,7 @@ def answer(told: Believed, call: Call) -> None:
         return call.refuses("over" if _ended(told, run) else "not_found")
     asks = now.asks or {}
     if ask not in asks:
-        return call.refuses("not_found")
+        return call.refuses("answered", now.decided[ask]) if ask in now.decided else call.refuses("not_found")
     if asks[ask]:
         return call.refuses("answered", asks[ask])
     law(DECIDED, told.take(call.published) == [entry], call.args)

@@ -118,6 +118,7 @@ def _run(now: Running) -> dict[bytes, bytes]:
     records = {b"request": now.question.request}
     records |= {b"replaced": msgpack.packb(now.replaced)} if now.replaced else {}
     records |= {b"usage": now.used} if now.used is not None else {}
+    records |= {f"answer {call}".encode(): answer for call, answer in now.decided.items()}
     records |= {b"end": held.end, b"turn": held.turn} if held is not None else {}
     return {name.encode(): str(value).encode() for name, value in fields.items()} | records
 

@@ -62,6 +62,7 @@ class Running:
     held: Held | None = None
     open: str | None = None  # what its record knows of calls
     asks: dict[str, bytes] | None = None  # calls, and what was answered
+    decided: dict[str, bytes] = field(default_factory=dict)  # what was answered about calls that have begun since
     used: bytes | None = None
     lease: int = 0  # until when
     deadline: int = 0

@@ -44,6 +44,7 @@ def work(told: Believed, call: Call) -> None:
     law(CALLS, (open, calls) == (stands.open, stands.pending), open, calls, "and not", stands.open, stands.pending)
     law(CALLS, (settled == "1") == bool(stands.settled), settled, "and not", stands.settled)
     now.place, now.open, now.used = "", open, used
+    now.decided |= {ask: answer for ask, answer in (now.asks or {}).items() if answer}
     now.asks = {ask: (now.asks or {}).get(ask, b"") for ask in calls}
     return call.agrees("appended", *now.last, now.wanted)
 

@@ -6,7 +6,7 @@
 local run, call = ARGV[3], ARGV[4]
 local current, state = head('run', 'state')
 if current ~= run then
-  return {redis.call('HEXISTS', SAID, 'r:' .. run) == 1 and 'over' or 'not_found'}
+  return {elsewhere(run) == 'over' and 'over' or 'not_found'}
 end
 local asks, mine, waits = asked(), nil, false
 for _, ask in ipairs(asks) do

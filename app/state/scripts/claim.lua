@@ -34,8 +34,8 @@ end
 local can, asks = cmsgpack.unpack(ARGV[9])[model], asked()
 local between = open == 'idempotent' or #asks > 0 or (held and partial ~= '1')
 attempt = tonumber(attempt) + ((released or held) and 0 or 1)
-if held then
-  deadline = string.format('%.0f', clock() + left)
+if held and not released then
+  deadline = string.format('%.0f', head('until') + left)
 end
 if stop == '1' or (held == 'pause' and not released) then
   how = 'stopped'
@@ -55,6 +55,10 @@ end
 redis.call('HINCRBY', HEAD, 'fence', 1)
 redis.call('HSET', HEAD, 'incarnation', incarnation, 'count', 0, 'state', 'running')
 redis.call('HDEL', HEAD, 'until')
+if how == 'restart' or how == 'continue' then
+  redis.call('HDEL', HEAD, 'place')
+  place = ''
+end
 redis.call('HDEL', RUN, 'released', 'held', 'held_by', 'left', 'end', 'turn', 'partial')
 redis.call('HSET', RUN, 'attempt', attempt, 'how', how, 'deadline', deadline)
 lease(member, tonumber(ARGV[6]))

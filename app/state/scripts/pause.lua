@@ -12,9 +12,4 @@ if current == run then
   end
   return {state == 'held' and 'held' or 'pausing', top()}
 end
-for _, waiting in ipairs(redis.call('LRANGE', QUEUE, 0, -1)) do
-  if cmsgpack.unpack(waiting).run == run then
-    return {'waits'}
-  end
-end
-return {redis.call('HEXISTS', SAID, 'r:' .. run) == 1 and 'over' or 'not_found'}
+return {elsewhere(run)}

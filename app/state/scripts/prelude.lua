@@ -224,6 +224,16 @@ local function over(member, entries, record, limit)
   return at
 end
 
+-- What a run is that is not under way: 'waits' (in the queue), 'over', or 'not_found'.
+local function elsewhere(run)
+  for _, waiting in ipairs(redis.call('LRANGE', QUEUE, 0, -1)) do
+    if cmsgpack.unpack(waiting).run == run then
+      return 'waits'
+    end
+  end
+  return redis.call('HEXISTS', SAID, 'r:' .. run) == 1 and 'over' or 'not_found'
+end
+
 -- The calls about which a person is asked: an array of {call, '' or the encoded answer}, oldest first.
 local function asked()
   local asks = redis.call('HGET', RUN, 'asks')
@@ -252,8 +262,12 @@ local function close_held(prefix, by, limit)
   return entries
 end
 
--- Let go of the current run, so that any node may claim it now, and tell all of them.
+-- Let go of the current run, so that any node may claim it now, and tell all of them. Its time goes on, if it was held.
 local function offer(member, bell)
+  local left, released = unpack(redis.call('HMGET', RUN, 'left', 'released'))
+  if left and not released then
+    redis.call('HSET', RUN, 'deadline', string.format('%.0f', clock() + left))
+  end
   redis.call('HSET', RUN, 'released', 1)
   redis.call('HSET', HEAD, 'incarnation', '')
   redis.call('ZADD', LEASES, 0, member)

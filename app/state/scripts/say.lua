@@ -56,8 +56,12 @@ end
 
 local prefix, limit, held = string.sub(member, 1, #member - #run), tonumber(ARGV[18]), state == 'held'
 local lease_ms, run_ms = tonumber(ARGV[14]), tonumber(ARGV[15])
-local entries = held and close_held(prefix, 'say', limit) or {}
 local begins = current == '' or held and (when_busy == 'interrupt' or redis.call('LLEN', QUEUE) == 0)
+if held and begins and question.kind ~= 'say' and turn_of(question.turn) == 0
+    and redis.call('LLEN', TURNS) >= limit then
+  return {'not_found'}  -- it leaves the history with the end of what is held
+end
+local entries = held and close_held(prefix, 'say', limit) or {}
 local before, at
 if begins then
   found(ARGV[20])

@@ -14,9 +14,10 @@ function select(element) {
 }
 
 // A page without a secure context has no clipboard; there what is selected can be copied, or it stays selected.
-async function copied(element) {
+/** Copy `text`, what `element` shows; resolve to whether it was copied. */
+export async function copied(element, text = element.textContent) {
   try {
-    await navigator.clipboard.writeText(element.textContent);
+    await navigator.clipboard.writeText(text);
     return true;
   } catch {
     select(element);

@@ -71,8 +71,7 @@ export class Markdown {
   #endLine() {
     const { parser } = this;
     if (parser.pending.startsWith("](") && (parser.token === smd.LINK || parser.token === smd.IMAGE)) {
-      parser.text += parser.pending;
-      parser.pending = "";
+      this.#close(parser.len - 1);
     }
     if (parser.token === smd.EQUATION_INLINE && parser.pending !== "$") this.#close(parser.len - 1);
     const isOver = parser.token === smd.TABLE_CELL && parser.pending === "|";
@@ -93,7 +92,6 @@ export class Markdown {
 
   #close(depth) {
     const { parser, renderer } = this;
-    if (parser.len === 0) return;
     const rest = parser.text + parser.pending;
     Object.assign(parser, { text: "", pending: "", fence_start: 0, fence_end: 0, indent: "", indent_len: 0 });
     renderer.add_text(null, rest);

@@ -1,6 +1,7 @@
 // One turn: its text, and a line under it that says in words what it is about.
 
 import * as words from "../words.js";
+import { Actions } from "./actions.js";
 import { focusWriting, grow, make } from "./dom.js";
 import { Text } from "./text.js";
 import { Work } from "./work.js";
@@ -19,6 +20,7 @@ export class Turn {
   #note = make("p", { className: "note" });
   #answer = null;
   #work = null;
+  #actions;
   #drawn = "";
   #source = null;
   #mayAgain = false;
@@ -26,6 +28,8 @@ export class Turn {
   constructor(chat) {
     this.chat = chat;
     this.element = make("li", { className: "turn" }, this.#who, this.#body, this.#note);
+    this.#actions = new Actions(chat, this.#body);
+    this.element.append(this.#actions.element);
   }
 
   /** Show an item {id, role, state, text, run, …, source, mayAgain, isOnline}; the same `source` is the same turn. */
@@ -42,6 +46,7 @@ export class Turn {
     this.#body.hidden = !text && state !== "running";
     if (role === "assistant") this.#showWork(item);
     this.#showNote(item);
+    this.#actions.show(item, mayAgain && state === "done" ? (this.#asked(id)?.id ?? null) : null);
   }
 
   // A person's words stay as they were written; an answer is Markdown.
@@ -51,7 +56,7 @@ export class Turn {
   }
 
   #showWork(item) {
-    if (!this.#work && !item.reasoning && !item.tools?.length && !item.asks?.length) return;
+    if (!this.#work && !item.reasoning && !item.tools?.length && !item.asks?.length && !item.calls?.length) return;
     if (!this.#work) this.element.insertBefore((this.#work = new Work(this.chat)).element, this.#body);
     this.#work.show(item);
   }
@@ -75,8 +80,9 @@ export class Turn {
     this.#note.replaceChildren(...parts);
   }
 
-  #origin({ run, model, node, attempt, at }) {
-    return words.ofOrigin({ model, node, attempt, ...this.chat.served(run), at });
+  #origin({ run, model, node, attempt, at, usage, timing }) {
+    const origin = words.ofOrigin({ model, node, attempt, ...this.chat.served(run), at });
+    return [origin, words.ofFacts({ usage, timing })].filter(Boolean).join(" · ");
   }
 
   #message({ role, state, text, code, problem, isOnline, how, attempt }) {
@@ -91,15 +97,21 @@ export class Turn {
     const { id, role, state, run, mayAgain } = item;
     if (role === "user" && state === "queued") return this.#stop(run, "Take it back");
     if (state === "held") return this.#goOn(item);
+    if (state === "running" && this.chat.can("carryOn")) return { name: "Pause", does: () => this.chat.deeds.pause(run) };
     if (role !== "assistant" || !mayAgain || !["failed", "stopped"].includes(state)) return null;
+    const asked = this.#asked(id);
+    return asked && { name: "Answer again", does: () => this.chat.deeds.again(asked.id) };
+  }
+
+  // The person's turn that an answer answers.
+  #asked(id) {
     const { turns } = this.chat.session;
-    const asked = turns.slice(0, turns.findIndex((turn) => turn.id === id)).findLast((turn) => turn.role === "user");
-    return asked && { name: "Answer again", does: () => this.chat.again(asked.id) };
+    return turns.slice(0, turns.findIndex((turn) => turn.id === id)).findLast((turn) => turn.role === "user");
   }
 
   // A run that waits for an approval goes on when that is settled.
   #goOn({ run, asks }) {
-    return this.chat.can("carryOn") && !asks.length ? { name: "Go on", does: () => this.chat.carryOn(run) } : null;
+    return this.chat.can("carryOn") && !asks.length ? { name: "Go on", does: () => this.chat.deeds.carryOn(run) } : null;
   }
 
   #stop(run, name) {

@@ -1,54 +1,48 @@
 // What an answer did besides writing: its thinking, the tools it called, the approvals it waits for.
 
-import { grow, make } from "./dom.js";
-
-const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2)) ?? "";
-
-function tool({ name, arguments: given, result, error }) {
-  const state = error !== undefined ? "failed" : result !== undefined ? "done" : "running";
-  const heading = make("summary", {}, make("code", {}, name ?? "a tool"), ` ${state}`);
-  const parts = [given, error ?? result].filter((part) => part !== undefined);
-  const blocks = parts.map((part) => make("pre", {}, asText(part)));
-  return make("details", { className: "tool", data: { state } }, heading, ...blocks);
-}
+import { arrange, grow, make } from "./dom.js";
+import { AskCard } from "./ask.js";
+import { ToolCard } from "./tool.js";
 
 export class Work {
   #thoughts = document.createTextNode("");
+  #heading = make("summary", {}, "Thinking …");
   #thinking = make("details", { className: "thinking", hidden: true },
-    make("summary", {}, "Thinking"), make("div", { className: "thoughts" }, this.#thoughts));
+    this.#heading, make("div", { className: "thoughts", dir: "auto" }, this.#thoughts));
   #tools = make("div", { className: "tools" });
   #asks = make("div", { className: "asks" });
-  #drawn = "";
+  #cards = new Map();
+  #asked = new Map();
 
   constructor(chat) {
     this.chat = chat;
     this.element = make("div", { className: "work" }, this.#thinking, this.#tools, this.#asks);
   }
 
-  /** Show a run's {reasoning, tools, asks}; a finished answer has none of the latter two and keeps what it showed. */
-  show({ state, run, reasoning, tools, asks }) {
-    if (reasoning) grow(this.#thoughts, reasoning);
-    this.#thinking.hidden = !this.#thoughts.length;
-    if (state !== "running" && state !== "held") {
-      this.#asks.replaceChildren();
-      return;
-    }
-    const open = this.chat.can("decide") ? asks : [];
-    const drawn = JSON.stringify([tools, open]);
-    if (drawn === this.#drawn) return;
-    this.#drawn = drawn;
-    this.#tools.replaceChildren(...tools.map(tool));
-    this.#asks.replaceChildren(...open.map((ask) => this.#ask(run, ask)));
+  /** Show a run's {reasoning, tools, asks, text}, or a finished turn's {reasoning, calls}. */
+  show({ state, run, text, reasoning = "", tools, calls, asks }) {
+    const isOver = state !== "running" && state !== "held";
+    grow(this.#thoughts, reasoning);
+    this.#thinking.hidden = !reasoning;
+    this.#heading.textContent = isOver || text ? "Thought" : "Thinking …";
+    this.#showTools(tools ?? calls ?? [], isOver);
+    this.#showAsks(run, isOver ? [] : (asks ?? []), isOver);
   }
 
-  #ask(run, { call, name, arguments: given }) {
-    const button = (label, decision) => {
-      const onclick = () => this.chat.decide(run, call, decision);
-      return make("button", { type: "button", className: "button", onclick }, label);
-    };
-    return make("div", { className: "ask" },
-      make("p", {}, "May it use ", make("code", {}, name), "?"),
-      make("pre", {}, asText(given)),
-      button("Allow", "allow"), button("Deny", "deny"));
+  #showTools(all, isOver) {
+    for (const one of all) {
+      if (!this.#cards.has(one.call)) this.#cards.set(one.call, new ToolCard());
+      this.#cards.get(one.call).show(one, isOver);
+    }
+    arrange(this.#tools, all.map(({ call }) => this.#cards.get(call).element));
+  }
+
+  // A card stays, settled, until its run is over: it says what was decided.
+  #showAsks(run, asks, isOver) {
+    const open = this.chat.can("decide") ? asks : [];
+    for (const ask of open) if (!this.#asked.has(ask.call)) this.#asked.set(ask.call, new AskCard(this.chat, run, ask));
+    for (const [call, card] of this.#asked) if (!open.some((ask) => ask.call === call)) card.settle("It was decided.");
+    if (isOver) this.#asked.clear();
+    arrange(this.#asks, [...this.#asked.values()].map(({ element }) => element));
   }
 }

@@ -1,0 +1,45 @@
+// What a person can ask of a turn or a run of the open session, besides saying something and stopping it.
+//
+// `ask(type, fields)` resolves to the reply, or null once the problem was told. What has a field beside it where the
+// problem is better told takes `settled` instead, which resolves to the reply, or to {why}: the problem in words.
+
+import { newId } from "./ids.js";
+
+export class Deeds {
+  constructor({ ask, settled }) {
+    Object.assign(this, { ask, settled });
+  }
+
+  /** Settle an approval: allow, deny (`reason`) or edit (`arguments`). Resolve to the reply, or {why}. */
+  decide(run, call, decision, more = {}) {
+    return this.settled("answer", { run, call, decision, ...more });
+  }
+
+  pause(run) {
+    return this.ask("pause", { run });
+  }
+
+  carryOn(run) {
+    return this.ask("resume", { run });
+  }
+
+  /** Answer this person's turn anew. */
+  again(turn) {
+    return this.ask("again", { id: newId(), turn });
+  }
+
+  /** Put `text` in the place of this person's turn and all that followed. Resolve to the reply, or {why}. */
+  edit(turn, text) {
+    return this.settled("edit", { id: newId(), turn, text });
+  }
+
+  /** Think `value` (up, down) of this answer; null takes it back. */
+  rate(turn, value) {
+    return this.ask("rate", value ? { turn, value } : { turn });
+  }
+
+  /** Resolve to the turns whose place this one took, or null. */
+  async replaced(turn) {
+    return (await this.ask("history", { turn }))?.turns ?? null;
+  }
+}

@@ -1,0 +1,110 @@
+// An approval: what the answer wants to do, and Allow, Deny (with a reason) and Edit (other arguments).
+//
+// A card is made once for a call and never rebuilt, so that nothing is taken from under the finger.
+
+import { ofUntil } from "../words.js";
+import { make } from "./dom.js";
+import { asText, block } from "./tool.js";
+
+const DECIDED = { allow: "You allowed it.", deny: "You denied it.", edit: "You changed it and allowed it." };
+
+/** The JSON object that `text` is, or null. */
+function objectOf(text) {
+  try {
+    const value = JSON.parse(text);
+    return value && typeof value === "object" && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+export class AskCard {
+  #problem = make("p", { className: "ask-problem", role: "alert", hidden: true });
+  #form = make("div", { className: "ask-form" });
+  #buttons = [];
+  #isOver = false;
+  #mine = null;
+
+  constructor(chat, run, ask) {
+    Object.assign(this, { chat, run, ask });
+    const button = (label, onclick, more = "") => {
+      const made = make("button", { type: "button", className: `button ${more}`, onclick }, label);
+      this.#buttons.push(made);
+      return made;
+    };
+    this.button = button;
+    this.choices = make("div", { className: "ask-actions" },
+      button("Allow", () => this.#decide("allow"), "primary"),
+      button("Deny", () => this.#denying()),
+      button("Edit", () => this.#editing()));
+    this.element = make("div", { className: "ask", role: "group", ariaLabel: `May it use ${ask.name}?` },
+      make("p", { className: "ask-question" }, "May it use ", make("code", {}, ask.name), "?"),
+      ...block(ask.arguments), make("p", { className: "ask-until" }, ofUntil(ask.until)),
+      this.choices, this.#form, this.#problem);
+  }
+
+  /** It is settled, here or elsewhere: say so in words (here: once the reply came), and take no more decisions. */
+  settle(words) {
+    if (this.#isOver || this.#mine) return;
+    this.#isOver = true;
+    const had = this.element.contains(document.activeElement);
+    const said = make("p", { className: "ask-decided", tabIndex: -1 }, words);
+    this.element.replaceChildren(this.element.firstElementChild, said);
+    if (had) said.focus({ preventScroll: true });
+  }
+
+  async #decide(decision, more) {
+    this.#tell("");
+    for (const one of this.#buttons) one.disabled = true;
+    this.#mine = decision;
+    const { why, decision: stands } = await this.chat.deeds.decide(this.run, this.ask.call, decision, more);
+    for (const one of this.#buttons) one.disabled = false;
+    this.#mine = null;
+    if (!why) return this.settle(stands === decision ? DECIDED[decision] : "Somebody else decided first.");
+    this.#tell(why);
+  }
+
+  #denying() {
+    const reason = make("input", { type: "text", maxLength: 1000, ariaLabel: "Reason (optional)", placeholder: "Reason (optional)" });
+    const deny = () => this.#decide("deny", reason.value.trim() ? { reason: reason.value.trim() } : {});
+    reason.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.isComposing) return;
+      event.preventDefault();
+      deny();
+    });
+    this.#open(reason, "Deny it", deny);
+  }
+
+  #editing() {
+    const given = asText(this.ask.arguments);
+    const field = make("textarea", { value: given, rows: 5, ariaLabel: "Arguments, as JSON", spellcheck: false });
+    this.#open(field, "Allow this", () => {
+      const value = objectOf(field.value);
+      if (!value) return (this.#tell("This is not a JSON object."), field.focus());
+      this.#decide("edit", { arguments: value });
+    });
+  }
+
+  #open(field, label, does) {
+    this.#tell("");
+    const back = () => {
+      this.#form.replaceChildren();
+      this.choices.hidden = false;
+      this.choices.firstElementChild.focus();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.isComposing) return;
+      event.preventDefault();
+      back();
+    });
+    const buttons = [this.button(label, does, "primary"), this.button("Back", back)];
+    this.#form.replaceChildren(field, make("div", { className: "ask-actions" }, ...buttons));
+    this.choices.hidden = true;
+    field.focus();
+  }
+
+  #tell(words) {
+    this.#problem.textContent = words;
+    this.#problem.hidden = !words;
+  }
+}

@@ -1,0 +1,127 @@
+"""What stands around an answer in the page: tools, approvals, thinking, and what one can do with a turn."""
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from app.agent.flow import Piece
+from tests.browser.chromium import Tab, person, tab
+from tests.browser.test_page import WIDER
+from tests.cluster.test_tools import Counted
+from tests.servers import Script, call, serving, two, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def done(here: Tab) -> None:
+    """Wait until the last answer is done."""
+    await expect(here.answers.last).to_have_attribute("data-state", "done")
+
+
+async def test_tools_and_thinking_are_there_after_a_reload(browser: Browser, redis_url: str, model: Script) -> None:
+    """Folded, in words, with what was given and what came of it; the thinking too."""
+    model.answers.extend([[Piece(reasoning="Hm, so."), call("add", {"one": 2, "other": 3})], ["Five."]])
+    async with (
+        serving(redis_url, model, tools=Counted().tools) as node,
+        person(browser, width=320, height=600) as ada,
+        tab(ada, node.http) as here,
+    ):
+        await here.say("Add.")
+        for again in (False, True):
+            if again:
+                await here.page.reload()
+            await done(here)
+            await expect(here.page.locator(".tool summary")).to_have_text("add done")
+            await expect(here.page.locator(".tool pre")).to_have_count(2)
+            await expect(here.page.locator(".tool pre").first).to_be_hidden()
+            await here.page.locator(".tool summary").press("Enter")
+            await expect(here.page.locator(".tool pre").last).to_have_text("5")
+            await expect(here.page.locator(".thinking summary")).to_have_text("Thought")
+            await expect(here.page.locator(".thoughts")).to_be_hidden()
+            await here.page.locator(".thinking summary").press("Enter")
+            await expect(here.page.locator(".thoughts")).to_have_text("Hm, so.")
+            assert await here.page.evaluate(WIDER) == []
+
+
+@pytest.mark.parametrize(
+    ("decision", "words", "result"),
+    [("allow", "You allowed it.", "paid 5"), ("deny", "You denied it.", "not allowed: too much"),
+     ("edit", "You changed it and allowed it.", "paid 3")],
+)  # fmt: skip
+async def test_an_approval_is_decided_in_one_tab_and_settled_in_another(
+    browser: Browser, redis_url: str, model: Script, decision: str, words: str, result: str
+) -> None:
+    """At another node; what is wrong with other arguments is told before they are taken."""
+    counted = Counted()
+    counted.gate.clear()
+    model.answers.extend([["Shall I?", call("pay", {"euros": 5})], ["So."]])
+    async with two(redis_url, model, tools=counted.tools) as (a, b), person(browser) as ada, tab(ada, a.http) as one:
+        await one.say("Pay.")
+        await expect(one.page.locator(".ask")).to_contain_text("May it use pay?")
+        await expect(one.page.locator(".ask")).to_contain_text("It waits until ")
+        async with tab(ada, f"{b.http}/#{await one.session()}") as other:
+            await expect(other.button("Allow")).to_be_visible()
+            match decision:
+                case "allow":
+                    await one.button("Allow").press("Enter")
+                case "deny":
+                    await one.button("Deny").press("Enter")
+                    await one.page.get_by_label("Reason (optional)").fill("too much")
+                    await one.page.keyboard.press("Enter")
+                case _:
+                    await one.button("Edit").last.press("Enter")
+                    field = one.page.get_by_label("Arguments, as JSON")
+                    for wrong, why in (("[1]", "This is not a JSON object."), ('{"euros": "x"}', "euros")):
+                        await field.fill(wrong)
+                        await one.button("Allow this").press("Enter")
+                        await expect(one.page.get_by_role("alert").filter(visible=True)).to_contain_text(why)
+                    await field.fill('{"euros": 3}')
+                    await one.button("Allow this").press("Enter")
+            if decision != "deny":
+                await until(lambda: counted.calls)
+                await expect(one.page.locator(".ask")).to_contain_text(words)
+            counted.gate.set()
+            for either in (one, other):
+                await done(either)
+                await expect(either.button("Allow")).to_have_count(0)
+                await expect(either.page.locator(".tool pre").last).to_have_text(result)
+
+
+async def test_ones_turn_is_edited_and_what_it_replaced_is_reachable(
+    browser: Browser, redis_url: str, model: Script
+) -> None:
+    """Esc leaves it as it was, Enter sends; an answer is made anew and rated."""
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        await here.say("First.")
+        await done(here)
+        await here.button("Edit").press("Enter")
+        await here.page.keyboard.press("Escape")
+        await expect(here.button("Edit")).to_be_focused()
+        await here.button("Edit").press("Enter")
+        await here.page.get_by_label("Your message, edited").fill("Second.")
+        await here.page.keyboard.press("Enter")
+        await here.expect_text(0, "You said: Second.")
+        await expect(here.turns).to_have_count(2)
+        await here.page.locator(".replaced:visible summary").click()
+        await expect(here.page.locator(".old-text")).to_have_text(["First.", "You said: First."])
+        await here.button("Good answer").click()
+        await expect(here.button("Good answer")).to_have_attribute("aria-pressed", "true")
+        await here.page.reload()
+        await expect(here.button("Good answer")).to_have_attribute("aria-pressed", "true")
+        await expect(here.answers.locator(".origin")).to_contain_text(" tokens · ")
+        await here.button("Good answer").click()
+        await expect(here.button("Good answer")).to_have_attribute("aria-pressed", "false")
+        model.answers.append(["Anew."])
+        await here.button("Answer again").click()
+        await here.expect_text(0, "Anew.")
+
+
+async def test_an_answer_is_paused_and_goes_on(browser: Browser, redis_url: str, model: Script) -> None:
+    """It is on hold, and goes on by its button."""
+    model.answers.extend([["One ", 60.0], ["One two."]])
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        await here.say("Count.")
+        await here.button("Pause").click()
+        await expect(here.answers).to_contain_text("On hold.")
+        await here.button("Go on").click()
+        await done(here)
+        await expect(here.answers.locator(".text")).to_contain_text("two.")
