@@ -406,7 +406,10 @@ async def test_a_call_is_allowed_at_the_prompt(redis_url: str, model: Script) ->
     wanted = call("pay", {"euros": 5})
     model.answers.extend([["Shall I?", wanted], ["Paid."], ["Again?", wanted], ["Not paid."]])
     tools = Counted()
-    async with serving(redis_url, model, tools=tools.tools) as served, terminal("chat", served.http, "--user", "ada") as shown:
+    async with (
+        serving(redis_url, model, tools=tools.tools) as served,
+        terminal("chat", served.http, "--user", "ada") as shown,
+    ):
         await shown.sees("script-1 on node a")
         await shown.prompt()
         shown.type("Pay.\r")
