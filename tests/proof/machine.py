@@ -29,6 +29,7 @@ busies: st.SearchStrategy[Any] = st.sampled_from(("queue", "interrupt", "reject"
 deeds = st.sampled_from(
     ("word", "word", "words", "page", "thought", "renew", "restart", "continue", "other", "look", "book", "pay", "end")
 )
+afters = st.one_of(st.just("renew"), deeds)
 losses = st.sampled_from(("word", "word", "look", "pay"))
 
 carried = precondition(lambda self: self.scene.pens)
@@ -98,12 +99,16 @@ class Machine(Waits):
         node = self.scene.nodes[place]
         node.begin(node.only(node.sessions.set(session, settings)), fates)
 
-    @rule(place=places, session=sessions, pick=picks, text=st.one_of(st.none(), texts), busy=busies, fates=fates)
+    @rule(place=places, session=sessions, pick=picks, text=st.one_of(st.none(), texts), busy=busies,
+          times=st.integers(1, 3), fates=fates)  # fmt: skip
     def ask_about(
-        self, place: int, session: Session, pick: int, text: str | None, busy: Any, fates: Sequence[Fate]
+        self, place: int, session: Session, pick: int, text: str | None, busy: Any, times: int, fates: Sequence[Fate]
     ) -> None:
-        """Somebody wants a turn answered again, or says it otherwise."""
-        self.scene.ask_about(place, session, chosen(self.scene.turns(session), pick), text, busy, fates)
+        """Somebody wants a turn answered again, or says it otherwise; and once more, and gets all of it at once."""
+        for _ in range(times):
+            self.scene.ask_about(place, session, chosen(self.scene.turns(session), pick), text, busy, fates)
+            for pen in list(self.scene.nodes[place].pens.values()) if times > 1 else ():
+                self.scene.write(pen, "end")
 
     @rule(
         place=places, session=sessions, pick=picks, value=st.sampled_from(("up", "down", None)),
@@ -223,7 +228,7 @@ class Machine(Waits):
             self.world.pass_time(takes_ms)
 
     @answered
-    @rule(pick=picks, place=places, deed=losses, said=st.booleans(), then=deeds, late=st.booleans(), fates=fates)
+    @rule(pick=picks, place=places, deed=losses, said=st.booleans(), then=afters, late=st.booleans(), fates=fates)
     def lose(self, pick: int, place: int, deed: str, said: bool, then: str, late: bool, fates: Sequence[Fate]) -> None:
         """Redis dies with what its replica had not got: two appends, and what was said between. The writer goes on.
 
@@ -261,12 +266,24 @@ class Machine(Waits):
         reader, at = self.scene.readers[0], chosen(cursors, pick)
         reader.do(reader.ask(session, Cursor(max(0, at.ms + ms), at.seq + seq)))
 
-    @rule(session=sessions, pick=picks, limit=st.integers(1, 4), whose=st.one_of(st.none(), st.none(), picks))
-    def look_back(self, session: Session, pick: int, limit: int, whose: int | None) -> None:
+    @answered
+    @rule(pick=picks, said=st.lists(st.sampled_from(("words", "page")), min_size=1, max_size=2))
+    def lag(self, pick: int, said: list[str]) -> None:
+        """A model says much, and somebody reads all of the log."""
+        pen = chosen(self.scene.answering, pick)
+        session, reader = pen.carry.writer.session, self.scene.readers[0]
+        for deed in said:
+            if pen.carried:
+                self.scene.write(pen, deed)
+        reader.do(reader.ask(session, self.world.told[session].trim))
+
+    @rule(session=sessions, pick=picks, limit=st.integers(1, 4), others=st.booleans())
+    def look_back(self, session: Session, pick: int, limit: int, others: bool) -> None:
         """Somebody reads older turns, or what was replaced."""
-        ids, told = self.scene.turns(session), self.world.told[session]
-        of = chosen([*(by for by, _ in told.replaced[::-1]), *ids], whose) if whose is not None else None
-        self.scene.readers[0].do(self.scene.readers[0].look_back(session, chosen([None, *ids], pick), limit, of))
+        ids, reader = self.scene.turns(session), self.scene.readers[0]
+        by = [by for by, _ in self.world.told[session].replaced]
+        for of in dict.fromkeys([*by, *ids]) if others else [None]:
+            reader.do(reader.look_back(session, chosen([None, None, *ids], pick), limit, of))
 
     def teardown(self) -> None:
         """Whatever was accepted ends; unless a law is broken already."""

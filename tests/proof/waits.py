@@ -24,9 +24,11 @@ sessions = st.sampled_from(SESSIONS)
 picks = st.integers(0, 9)
 decisions = st.sampled_from(("allow", "deny", "edit"))
 calls = st.sampled_from(("look", "book", "pay", "pay", "look pay", "book pay", "pay pay"))
-wants = st.sampled_from(("pause", "look", "book", "pay", "pay", "look pay", "pay pay"))
+wants = st.sampled_from(("pause", "look", "book", "pay", "look pay", "pay pay", "pay pay"))
 models = st.sampled_from(MODELS)
-intrusions = st.sampled_from(("queue", "interrupt", "stop", "again", "again behind", "edit"))
+intrusions = st.sampled_from(
+    ("queue", "interrupt", "stop", "again", "again behind", "edit", "pause", "resume", "first", "last")
+)
 fates: st.SearchStrategy[tuple[Fate, ...]] = st.sampled_from(
     (
         (), (), (), (Fate.UNHEARD,), (Fate.UNSENT,), (Fate.ANSWERED, Fate.UNHEARD), (Fate.ANSWERED, Fate.UNSENT),
@@ -50,7 +52,7 @@ class Waits(RuleBasedStateMachine):
         self.world = self.scene.world
 
     @rule(
-        place=places, session=sessions, model=models, turns=st.integers(0, 5), called=wants,
+        place=places, session=sessions, model=models, turns=st.sampled_from((0, 1, 2, 4, 4)), called=wants,
         behind=st.sampled_from(("", "", "say", "edit", "both")), early=st.sampled_from((0, 0, 1, 2)),
         steps=st.integers(0, 4), then=st.one_of(st.just(""), intrusions), fates=fates,
     )  # fmt: skip
@@ -74,7 +76,7 @@ class Waits(RuleBasedStateMachine):
                 self.scene.say(place, session, "", model, "queue")
             now = self.world.told[session].run
             if now is not None:
-                for call in list(now.stands.undecided)[:early]:
+                for call in now.stands.undecided[-early:] if early else ():
                     self._answers(place, session, now, call, "allow" if early == 1 else "deny", ())
             for _ in range(steps):
                 if pen.carried:
@@ -102,13 +104,15 @@ class Waits(RuleBasedStateMachine):
                 self.scene.write(pen, "step", fates)
 
     @answered
-    @rule(pick=picks, place=places, word=st.booleans(), fates=fates)
-    def hold(self, pick: int, place: int, word: bool, fates: Sequence[Fate]) -> None:
-        """Somebody wants a pause, and the run is held where it can be."""
+    @rule(pick=picks, place=places, word=st.booleans(), back=st.booleans(), fates=fates)
+    def hold(self, pick: int, place: int, word: bool, back: bool, fates: Sequence[Fate]) -> None:
+        """Somebody wants a pause, and the run is held where it can be; or it is taken `back`, when that was heard."""
         pen, node = chosen(self.scene.answering, pick), self.scene.nodes[place]
         node.begin(node.only(node.holds.pause(pen.carry.writer.session, pen.carry.writer.run)), ())
-        for deed in ("word" if word else "renew", "step", "step"):
-            if pen.carried:
+        for deed in ("word" if word else "renew", "resume" if back else "", "step", "step"):
+            if deed == "resume":
+                node.begin(node.only(node.holds.resume(pen.carry.writer.session, pen.carry.writer.run)), ())
+            elif deed and pen.carried:
                 self.scene.write(pen, deed, fates)
 
     @precondition(lambda self: any(now.stands.asked for _, now in self.scene.under_way))
@@ -137,8 +141,9 @@ class Waits(RuleBasedStateMachine):
         node.begin(node.only(node.holds.resume(session, now.run)), fates)
         if claims:
             self.scene.claim(node, session, now.run, fates)
-        if claims and then and now.run in node.pens:
-            self.scene.write(node.pens[now.run], then, fates)
+        pen = node.pens.get(now.run) if claims else None
+        if pen is not None and then and (pen.answers or then == "end"):
+            self.scene.write(pen, then, fates)
 
     @held
     @rule(place=places, pick=picks, how=intrusions, aged=st.booleans(), fates=fates)
@@ -157,13 +162,18 @@ class Waits(RuleBasedStateMachine):
         node.begin(node.only(asked), fates)
 
     def _breaks_in(self, place: int, session: Session, now: Running, how: str, fates: Sequence[Fate]) -> None:
-        node, turns = (
-            self.scene.nodes[place],
-            [line.split(b" ", 2)[1].decode() for line in self.world.told[session].turns],
-        )
+        node = self.scene.nodes[place]
+        turns = [line.split(b" ", 2)[1].decode() for line in self.world.told[session].turns]
+        undecided = now.stands.undecided
         match how:
             case "stop":
                 node.begin(node.only(node.sessions.stop(session, now.run)), fates)
+            case "pause" | "resume":
+                asked = node.holds.pause if how == "pause" else node.holds.resume
+                node.begin(node.only(asked(session, now.run)), fates)
+            case "first" | "last":
+                for call in undecided[:1] if how == "first" else undecided[-1:]:
+                    self._answers(place, session, now, call, "allow", fates)
             case "again" | "again behind":
                 self.scene.ask_about(place, session, turns[0], None, "interrupt" if how == "again" else "queue", fates)
             case "edit":
