@@ -5,15 +5,12 @@ connection only. Events are numbered here. What a test may do to it: cut connect
 """
 
 import asyncio
-import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -23,7 +20,7 @@ from app.agent.flow import Piece, ToolCall
 from app.agent.llm import Limits
 from app.agent.prompt import Prompt
 from app.agent.responses import ResponsesModel
-from tests.servers import until
+from tests.servers import listening
 
 Event = dict[str, Any]
 Step = Event | float | bytes | asyncio.Event
@@ -245,12 +242,8 @@ async def provider() -> AsyncIterator[Provider]:
             Route("/v1/responses/{id}/cancel", cancel, methods=["POST"]),
         ]
     )
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        state.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        http = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
-        http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-        task = asyncio.create_task(http.serve([listener]))
-        await until(lambda: http.started)
+    async with listening(app) as where:
+        state.url = f"{where}/v1"
         try:
             yield state
         finally:
@@ -258,8 +251,6 @@ async def provider() -> AsyncIterator[Provider]:
             for generating in tasks:
                 generating.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            http.should_exit = http.force_exit = True
-            await task
 
 
 def _streaming(data: AsyncIterator[bytes]) -> Response:

@@ -224,6 +224,21 @@ async def words(body: dict[str, Any]) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
+async def listening(app: Starlette) -> AsyncIterator[str]:
+    """Serve an app on a free port; yield its URL."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        http = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+        http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+        task = asyncio.create_task(http.serve([listener]))
+        await until(lambda: http.started)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            http.should_exit = http.force_exit = True
+            await task
+
+
+@asynccontextmanager
 async def upstream() -> AsyncIterator[Upstream]:
     """Run an upstream on a free port."""
     state = Upstream()
@@ -242,17 +257,9 @@ async def upstream() -> AsyncIterator[Upstream]:
         return StreamingResponse((state.answer or words)(body), media_type="text/event-stream")
 
     app = Starlette(routes=[Route("/v1/models", models), Route("/v1/chat/completions", completions, methods=["POST"])])
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        state.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        http = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
-        http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-        task = asyncio.create_task(http.serve([listener]))
-        await until(lambda: http.started)
-        try:
-            yield state
-        finally:
-            http.should_exit = http.force_exit = True
-            await task
+    async with listening(app) as where:
+        state.url = f"{where}/v1"
+        yield state
 
 
 ROOT = Path(__file__).parents[1]

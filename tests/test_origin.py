@@ -15,12 +15,13 @@ import httpx
 import pytest
 
 from app.agent.llm import Limits, OpenAIModel
+from app.agent.tools import SearchTool, tool
 from app.config import Settings
 from app.core.errors import IdReused
 from app.core.model import Session, User
-from app.stateless import ISSUER, Failed, StatelessAgent
+from app.stateless import ISSUER, Failed, OnHold, StatelessAgent, StatelessToolAgent
 from tests.cluster.test_takeover import FOREVER
-from tests.servers import ROOT, Script, becomes, free_port, serving, two, until
+from tests.servers import ROOT, Script, becomes, call, free_port, serving, two, until
 
 TABLE = (ROOT / "docs" / "origin.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TABLE.splitlines() if line.startswith("| ")][
@@ -59,6 +60,37 @@ async def test_each_name_has_a_successor(redis_url: str, model: Script) -> None:
              "RequestContextBuilder", "SearchTool", "StatelessToolAgent", "StateCache", "CachedStateStorage",
              "PooledStateStorage", "ChatRequest", "ChatResponse"}  # fmt: skip
     assert names <= set(re.findall(r"\w+", said))
+
+
+async def test_a_tool_agent_searches_for_its_user(redis_url: str, model: Script) -> None:
+    """With its own tool, at each node that has it; whoever is not that agent has none; an approval is told of."""
+    asked: list[dict[str, str]] = []
+
+    class Service:
+        async def search(self, **given: str) -> list[str]:
+            """Find one thing."""
+            asked.append(given)
+            return [f"about {given['query']}"]
+
+    @tool(approval=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    async with two(redis_url, model) as (a, b):
+        agents = [StatelessToolAgent(None, one.node, [SearchTool(Service()), pay]) for one in (a, b)]
+        for index, agent in enumerate(agents):
+            model.answers.extend([[call("search", {"query": "logs"})], ["Found."]])
+            said = await agent.process_message("ada", "s", f"Search {index}.")
+            assert (said["response"], said["metadata"]["tools_used"]) == ("Found.", ["search"])
+        user = User.of(ISSUER, "ada").key
+        assert asked == [{"query": "logs", "user_id": user, "language": "en", "expertise_level": "general"}] * 2
+        await StatelessAgent(None, a.node).process_message("ada", "t", "Search.")
+        known = [{schema["name"] for schema in prompt.tools} for prompt in model.prompts]
+        assert ["search" in names for names in known] == [True] * 4 + [False]
+        model.answers.append([call("pay", {})])
+        with pytest.raises(OnHold):
+            await agents[0].process_message("ada", "u", "Pay.")
 
 
 async def test_process_message_stateless(redis_url: str, model: Script) -> None:

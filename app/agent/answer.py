@@ -84,33 +84,11 @@ class Answer:
         begins = bool(self.steps) and (bool(self.steps[-1].calls) or not self.steps[-1].texts)
         if texts and self.length and begins and not self.text.endswith(APART):
             texts = [APART + texts[0], *texts[1:]]
-        added: list[bytes] = []
-        for text in texts:
-            data = text.encode()
-            kept = self._fitting(data)
-            if kept:
-                text = text if kept is data else kept.decode()
-                self.steps.speaking().texts.append(text)
-                self._hash.update(kept)
-                self.length += len(kept)
-                added.append(entries.encode(entries.Delta(run=self._run, text=text)))
-            if kept is not data:
-                raise TooMuch(added)
-        return added
+        return self._spoken(entries.Delta, texts)
 
     def think(self, texts: list[str]) -> list[bytes]:
         """Count thinking towards the answer, and encode it; raises as `add` does."""
-        added: list[bytes] = []
-        for text in texts:
-            data = text.encode()
-            kept = self._fitting(data)
-            if kept:
-                text = text if kept is data else kept.decode()
-                self.steps.speaking().thoughts.append(text)
-                added.append(entries.encode(entries.Reasoning(run=self._run, text=text)))
-            if kept is not data:
-                raise TooMuch(added)
-        return added
+        return self._spoken(entries.Reasoning, texts)
 
     def tell(self, told: list[Entry]) -> list[bytes]:
         """Count what is told of calls towards the answer, and encode it; raises as `add` does."""
@@ -138,6 +116,23 @@ class Answer:
             if call.settled and not call.in_log(count):
                 call.stored = count + 1
         return [entries.encode(entry) for entry in told]
+
+    def _spoken(self, kind: type[entries.Delta | entries.Reasoning], texts: list[str]) -> list[bytes]:
+        """Count what the model gives, and encode it; past the bound, cut it and raise."""
+        added: list[bytes] = []
+        for text in texts:
+            data = text.encode()
+            kept = self._fitting(data)
+            if kept:
+                entry = kind(run=self._run, text=text if kept is data else kept.decode())
+                self.steps.apply(entry)
+                if kind is entries.Delta:
+                    self._hash.update(kept)
+                    self.length += len(kept)
+                added.append(entries.encode(entry))
+            if kept is not data:
+                raise TooMuch(added)
+        return added
 
     def _fitting(self, data: bytes) -> bytes:
         """What of the bytes of one entry is within the bound: themselves, or their beginning; it is counted."""

@@ -238,8 +238,8 @@ class Transcript:
         }  # fmt: skip
         if entry.state != "done":
             turn |= {"state": entry.state} | ({"code": entry.code} if entry.code else {})
-        if entry.usage is not None:
-            turn["usage"] = entry.usage
+        turn |= {} if entry.usage is None else {"usage": entry.usage}
+        turn |= {} if entry.timing is None else {"timing": entry.timing}
         if self.run.reasoning:
             turn["reasoning"] = self.run.reasoning
         if self.run.tools:

@@ -128,6 +128,7 @@ export const FOLD = {
     if (!run) return;
     const turn = { id: run.id, role: "assistant", text: run.text, run: run.id, at, model: run.model };
     if (entry.usage != null) turn.usage = entry.usage;
+    if (entry.timing != null) turn.timing = entry.timing;
     if (entry.state !== "done") turn.state = entry.state;
     if (entry.state !== "done" && entry.code != null) turn.code = entry.code;
     if (run.reasoning) turn.reasoning = run.reasoning;

@@ -40,13 +40,9 @@ export class Renderer {
   #open;
   #plain = null;
 
-  constructor(root) {
-    this.#open = [{ element: root }];
-  }
+  constructor(root) { this.#open = [{ element: root }]; }
 
-  get #last() {
-    return this.#open.at(-1);
-  }
+  get #last() { return this.#open.at(-1); }
 
   add_token(_, token) {
     this.flush();

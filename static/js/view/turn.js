@@ -52,7 +52,7 @@ export class Turn {
   // A person's words stay as they were written; an answer is Markdown.
   #showAnswer({ state, text }) {
     this.#answer ??= new Text(this.#body);
-    this.#answer.show(text, { over: state !== "running" && state !== "held" });
+    this.#answer.show(text, { over: state !== "running" });
   }
 
   #showWork(item) {
