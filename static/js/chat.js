@@ -7,8 +7,11 @@ import { Deeds } from "./deeds.js";
 import { differing } from "./digest.js";
 import { Emitter } from "./emitter.js";
 import { Follows } from "./follows.js";
+import { number } from "./language.js";
 import { Says } from "./says.js";
 import { excess, offers } from "./welcome.js";
+import { ofError } from "./words.js";
+import { answers } from "./words/answers.js";
 
 const HISTORY_TURNS = 50;
 
@@ -73,8 +76,8 @@ export class Chat extends Emitter {
   /** Say it in the open session. Return null, or in words why it cannot be said. */
   say(text) {
     const over = excess(this.#connection.welcome, text);
-    if (over > 0) return `This is too long by ${over.toLocaleString()} bytes.`;
-    if (this.#says.isFull) return "Too many messages are still waiting to be sent.";
+    if (over > 0) return answers.tooLong(number(over));
+    if (this.#says.isFull) return answers.tooMany;
     this.#follows.begun(this.#current);
     this.#says.say(this.#current, text.toWellFormed?.() ?? text);
     return null;
@@ -101,7 +104,7 @@ export class Chat extends Emitter {
     try {
       return await this.#connection.ask(type, { session: this.#current, ...fields });
     } catch (error) {
-      this.emit("problem", error.message);
+      this.emit("problem", ofError(error));
       return null;
     }
   }
@@ -110,7 +113,7 @@ export class Chat extends Emitter {
     try {
       return await this.#connection.ask(type, { session: this.#current, ...fields });
     } catch (error) {
-      return { why: error.message };
+      return { why: ofError(error) };
     }
   }
 

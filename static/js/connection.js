@@ -53,7 +53,7 @@ export class Connection extends Emitter {
       }
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
-    throw new ChatError("disconnected", "There is no connection just now. Nothing is lost; try again soon.", "later");
+    throw new ChatError("disconnected", "no connection for 30 s", "later");
   }
 
   #connect() {

@@ -12,4 +12,4 @@ export class ChatError extends Error {
   }
 }
 
-export const disconnected = () => new ChatError("disconnected", "The connection was lost before a reply came.", "now");
+export const disconnected = () => new ChatError("disconnected", "the connection was lost before a reply came", "now");

@@ -6,6 +6,7 @@
 import { Emitter } from "./emitter.js";
 import { ChatError } from "./errors.js";
 import { Follow } from "./follow.js";
+import { ofError } from "./words.js";
 
 const AGAIN_MS = 1_000;
 const FOLDED = new Set(["batch", "snapshot", "reset"]);
@@ -79,7 +80,7 @@ export class Follows extends Emitter {
     if (error.code === "disconnected" || !follow?.isOpening(ref)) return;
     follow.opening("again");
     if (error.code === "bad_cursor") this.open(id, null);
-    else if (error.retry === "no") this.emit("problem", error.message);
+    else if (error.retry === "no") this.emit("problem", ofError(error));
     else setTimeout(() => this.open(id), error.after_ms ?? AGAIN_MS);
   }
 

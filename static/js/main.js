@@ -17,8 +17,10 @@ import { Head } from "./view/head.js";
 import { Notice } from "./view/notice.js";
 import { SessionList } from "./view/session_list.js";
 import { SignOut } from "./view/sign_out.js";
+import { translate } from "./view/translate.js";
 import { Trial } from "./view/trial.js";
 import { Turns } from "./view/turns.js";
+import { ofError } from "./words.js";
 
 const DRAFT = "chat.draft";
 const NEVER = new Promise(() => {});
@@ -53,6 +55,7 @@ function takeDraft() {
 }
 
 inherit();
+translate();
 
 const connection = new Connection({
   url: socketUrl("/ws", location.href),
@@ -76,7 +79,7 @@ announceAnswers(chat);
 
 connection.on("connected", takeDraft);
 chat.on("problem", (words) => notice.say(words));
-chat.on("refused", ({ error }) => notice.say(error.message));
+chat.on("refused", ({ error }) => notice.say(ofError(error)));
 sessions.on("problem", (words) => notice.say(words));
 
 function show(id, isFresh) {

@@ -9,6 +9,7 @@ import { compare } from "./cursor.js";
 import { Emitter } from "./emitter.js";
 import { newId } from "./ids.js";
 import { backoff_ms } from "./retry.js";
+import { ofError } from "./words.js";
 
 const KEY = "chat.says";
 const KEPT_COUNT = 50;
@@ -110,7 +111,7 @@ export class Says extends Emitter {
       this.emit("refused", { say, error });
       return;
     }
-    if (error.code !== "disconnected") say.problem = error.message;
+    if (error.code !== "disconnected") say.problem = ofError(error);
     if (error.retry === "resync") this.emit("resync", say.session);
     const wait_ms = Math.max(error.after_ms ?? 0, 250 + backoff_ms(say.tries++, Math.random()));
     setTimeout(() => this.#deliver(say), wait_ms);

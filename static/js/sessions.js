@@ -5,6 +5,7 @@
 
 import { compare } from "./cursor.js";
 import { Emitter } from "./emitter.js";
+import { ofError } from "./words.js";
 
 const PAGE = 30;
 
@@ -79,7 +80,7 @@ export class Sessions extends Emitter {
     try {
       return await this.#connection.ask(type, fields);
     } catch (error) {
-      this.emit("problem", error.message);
+      this.emit("problem", ofError(error));
       return null;
     }
   }

@@ -6,28 +6,28 @@
 import { isId } from "./ids.js";
 import { belongTo, inherit } from "./storage.js";
 import { byId } from "./view/dom.js";
+import { translate } from "./view/translate.js";
+import { ofError } from "./words.js";
+import { signIn as words } from "./words/trial.js";
 
 const INVITE = "#invite=";
 const PATIENCE_MS = 15_000;
-const SPENT = "This link was used already, or it is too old or incomplete. Ask for a new one.";
-const EMPTY = "There is no token here yet. Paste the one that you were given.";
-const UNREACHED = "The server cannot be reached just now. Try again.";
 
 const { hash } = location;
 const invite = hash.startsWith(INVITE) ? hash.slice(INVITE.length) : "";
 const session = isId(hash.slice(1)) ? hash : "";
 
-const sentence = (words) => words[0].toUpperCase() + words.slice(1) + (words.endsWith(".") ? "" : ".");
+const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 
 /** Say in a form what is wrong, and lead to where it is; null if nothing is. */
-function tell(form, words) {
+function tell(form, problem) {
   const field = form.querySelector("textarea");
-  const problem = form.querySelector(".problem");
-  problem.hidden = !words;
-  problem.textContent = words && sentence(words);
-  if (words) field?.setAttribute("aria-invalid", "true");
+  const place = form.querySelector(".problem");
+  place.hidden = !problem;
+  place.textContent = problem && sentence(problem);
+  if (problem) field?.setAttribute("aria-invalid", "true");
   else field?.removeAttribute("aria-invalid");
-  if (words) (field ?? problem).focus();
+  if (problem) (field ?? place).focus();
 }
 
 /** Exchange what vouches for somebody for this page's cookie. Return the status, and who it is or what is wrong. */
@@ -39,30 +39,30 @@ async function exchange(shown) {
     return { status: answer.status, ...(await answer.json()) };
   } catch (error) {
     console.warn("sign-in:", error.message);
-    return { status: 0, detail: UNREACHED };
+    return { status: 0, detail: words.unreached };
   }
 }
 
 async function signIn(form, shown) {
   const button = form.querySelector("button");
   if (button.disabled) return;
-  if (shown.token === "") return tell(form, EMPTY);
+  if (shown.token === "") return tell(form, words.empty);
   tell(form, null);
   button.disabled = true;
-  const { status, user, detail } = await exchange(shown);
+  const { status, user, code, detail } = await exchange(shown);
   if (status === 200) {
     belongTo(user);
     return location.replace(`/${session}`);
   }
   button.disabled = false;
   if (shown.invite && status === 401) return spent(form, button);
-  tell(form, detail ?? UNREACHED);
+  tell(form, detail ? ofError({ code, message: detail }) : words.unreached);
 }
 
 /** Say that a link is of no use any more; whoever was signed in here all along, and follows it again, is let in. */
 async function spent(form, button) {
   byId("invited-words").hidden = button.hidden = true;
-  tell(form, SPENT);
+  tell(form, words.spent);
   byId("onward").hidden = !(await isSignedIn());
 }
 
@@ -90,6 +90,7 @@ function submitOnEnter(event) {
 }
 
 inherit();
+translate();
 byId("ended").hidden = !new URLSearchParams(location.search).has("ended");
 byId("token-text").addEventListener("keydown", submitOnEnter);
 if (invite) begin("invited", () => ({ invite }));

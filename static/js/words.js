@@ -1,72 +1,59 @@
-// What the page says, in words: the connection, failures, times. Pure.
+// What the page says, in words: the connection, failures, times. Pure; the words themselves stand in words/.
 
 import { timeOf } from "./cursor.js";
-
-const FAILURES = {
-  model_timeout: "the model took too long",
-  model_unavailable: "the model could not be reached",
-  content_refused: "the model refused the content",
-  too_long: "the answer grew too long",
-  unavailable: "no attempt came to an end",
-  overloaded: "too much was going on at once",
-  quota_exceeded: "the quota is used up",
-  internal: "something inside went wrong",
-};
-
-const CLOSINGS = {
-  4500: "The server did not accept who you are.",
-  4501: "The server did not understand this page; it may be an old copy.",
-  4507: "You may not connect here.",
-};
-
-const CROWDED = {
-  4003: "too many of your tabs are connected; close one",
-  4029: "too much at once; this page waits a moment",
-};
+import { number, time } from "./language.js";
+import { answers } from "./words/answers.js";
+import { connection } from "./words/connection.js";
+import { errors } from "./words/errors.js";
+import { sessions } from "./words/sessions.js";
+import { tools } from "./words/tools.js";
 
 /** Of a connection {state, welcome, code}. */
 export function ofConnection({ state, welcome, code }, isOnline) {
-  if (state === "open") return `connected to node ${welcome.node}`;
-  if (state === "closed") return `${CLOSINGS[code] ?? "The server closed the connection."} Reload to try again.`;
-  if (CROWDED[code]) return CROWDED[code];
-  if (!isOnline) return "you are offline; nothing is lost";
-  return welcome ? "reconnecting, nothing is lost" : "connecting …";
+  if (state === "open") return connection.open(welcome.node);
+  if (state === "closed") return `${connection.closings[code] ?? connection.closed} ${connection.reload}`;
+  if (connection.crowded[code]) return connection.crowded[code];
+  if (!isOnline) return connection.offline;
+  return welcome ? connection.reconnecting : connection.connecting;
 }
+
+/** Of what was wrong with a command: a ChatError, or any {code, message}. */
+export const ofError = ({ code, message }) => errors[code] ?? message;
 
 /** Of a turn of the assistant that was stopped or failed; "" for one that is done. */
 export function ofEnd({ state, code, text }) {
-  if (state === "stopped") return text ? "Stopped. What was written stands." : "Stopped before the first word.";
+  if (state === "stopped") return text ? answers.stopped : answers.stoppedEmpty;
   if (state !== "failed") return "";
-  const why = FAILURES[code] ? `${FAILURES[code]} (${code})` : code;
-  return `This answer failed: ${why}.${text ? " What was written is kept." : ""}`;
+  const why = answers.failures[code] ? `${answers.failures[code]} (${code})` : code;
+  return `${answers.failed(why)}${text ? ` ${answers.kept}` : ""}`;
 }
 
 /** Who answered, and when: "model · node a · 14:05". */
 export function ofOrigin({ model, node, attempt, at }) {
-  const parts = [model, node && `node ${node}`, attempt > 1 && `attempt ${attempt}`, at && clock(at)];
+  const parts = [model, node && answers.node(node), attempt > 1 && answers.attempt(attempt), at && clock(at)];
   return parts.filter(Boolean).join(" · ");
 }
 
 /** When a cursor's entry was appended: the time today, else with the day. */
 export function clock(at) {
-  const then = new Date(timeOf(at));
-  const time = { hour: "2-digit", minute: "2-digit" };
-  const isToday = then.toDateString() === new Date().toDateString();
-  return then.toLocaleString(undefined, isToday ? time : { day: "numeric", month: "short", ...time });
+  const then = timeOf(at);
+  const short = { hour: "2-digit", minute: "2-digit" };
+  const isToday = new Date(then).toDateString() === new Date().toDateString();
+  return time(then, isToday ? short : { day: "numeric", month: "short", ...short });
 }
 
 /** Until when an approval waits, of a time in ms since 1970; "" if nobody says. */
 export const ofUntil = (until) =>
-  until ? `It waits until ${new Date(until).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}.` : "";
+  until ? tools.until(time(until, { dateStyle: "medium", timeStyle: "short" })) : "";
 
 /** What an answer took: "12 tokens · 0.3 s to the first word · 1.4 s in all", as far as it is known. */
 export function ofFacts({ usage, timing }) {
-  const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
+  const seconds = (ms) => number(ms / 1000, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const parts = [
-    usage?.total_tokens != null && `${usage.total_tokens.toLocaleString()} tokens`,
-    usage?.cost != null && `cost ${usage.cost}`,
-    timing?.first_ms != null && `${seconds(timing.first_ms)} to the first word`,
-    timing?.total_ms != null && `${seconds(timing.total_ms)} in all`,
+    usage?.total_tokens != null && answers.tokens(number(usage.total_tokens)),
+    usage?.cost != null && answers.cost(number(usage.cost, { maximumFractionDigits: 6 })),
+    timing?.first_ms != null && answers.first(seconds(timing.first_ms)),
+    timing?.total_ms != null && answers.total(seconds(timing.total_ms)),
   ];
   return parts.filter(Boolean).join(" · ");
 }
@@ -75,8 +62,5 @@ export function ofFacts({ usage, timing }) {
 export function ofKeeping(days) {
   if (!(days > 0)) return "";
   const hours = Math.round(days * 24);
-  const span = hours < 48 ? `${hours} ${hours === 1 ? "hour" : "hours"}` : `${Math.round(days)} days`;
-  return `Kept for ${span} after the last message, then deleted.`;
+  return sessions.kept(hours < 48 ? sessions.hours(hours) : sessions.days(Math.round(days)));
 }
-
-export const UNTITLED = "New conversation";

@@ -40,9 +40,11 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def person(browser: Browser, *, width: int = 1000, height: int = 700) -> AsyncIterator[BrowserContext]:
+async def person(
+    browser: Browser, *, width: int = 1000, height: int = 700, locale: str = "en-GB"
+) -> AsyncIterator[BrowserContext]:
     """Be somebody new: a context with cookies and storage of its own."""
-    context = await browser.new_context(viewport={"width": width, "height": height}, locale="en-GB")
+    context = await browser.new_context(viewport={"width": width, "height": height}, locale=locale)
     context.set_default_timeout(WAIT_MS)
     await context.add_init_script(REPORT)
     try:

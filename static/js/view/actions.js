@@ -2,26 +2,28 @@
 //
 // The buttons are made once; showing a turn only hides them or changes their state.
 
+import { answers } from "../words/answers.js";
+import { copying } from "../words/composer.js";
 import { copied } from "./copy.js";
 import { byId, focusWriting, make } from "./dom.js";
 import { Editor } from "./editor.js";
 
-const SIDES = { up: "Good answer", down: "Bad answer" };
+const SIDES = { up: answers.good, down: answers.bad };
 
 const link = (label, onclick) => make("button", { type: "button", className: "link", onclick }, label);
 
 /** Make a turn that was replaced, to read only. */
 const old = ({ role, text }) =>
-  make("li", {}, make("p", { className: "old-who" }, role === "user" ? "You" : "Answer"),
-    make("p", { className: "old-text", dir: "auto" }, text || "(nothing)"));
+  make("li", {}, make("p", { className: "old-who" }, role === "user" ? answers.you : answers.answer),
+    make("p", { className: "old-text", dir: "auto" }, text || answers.nothing));
 
 export class Actions {
-  #copy = link("Copy", () => this.#copyText());
-  #again = link("Answer again", () => (this.#asked && this.chat.deeds.again(this.#asked), focusWriting()));
-  #edit = link("Edit", () => this.#editor.open(this.#item));
+  #copy = link(copying.copy, () => this.#copyText());
+  #again = link(answers.again, () => (this.#asked && this.chat.deeds.again(this.#asked), focusWriting()));
+  #edit = link(answers.edit, () => this.#editor.open(this.#item));
   #rates = Object.keys(SIDES).map((side) => this.#rate(side));
   #replaced = make("details", { className: "replaced", hidden: true, ontoggle: () => this.#bring() },
-    make("summary", {}, "What was replaced"), make("ol", {}));
+    make("summary", {}, answers.replaced), make("ol", {}));
   #item = null;
   #asked = null;
   #editor;
@@ -57,9 +59,9 @@ export class Actions {
   }
 
   async #copyText() {
-    byId("announce").textContent = (await copied(this.body, this.#item.text)) ? "Copied" : "Selected";
+    byId("announce").textContent = (await copied(this.body, this.#item.text)) ? copying.copied : copying.selected;
     this.#copy.textContent = byId("announce").textContent;
-    setTimeout(() => (this.#copy.textContent = "Copy"), 2_000);
+    setTimeout(() => (this.#copy.textContent = copying.copy), 2_000);
   }
 
   async #bring() {

@@ -3,10 +3,11 @@
 // A card is made once for a call and never rebuilt, so that nothing is taken from under the finger.
 
 import { ofUntil } from "../words.js";
+import { tools } from "../words/tools.js";
 import { make } from "./dom.js";
 import { asText, block } from "./tool.js";
 
-const DECIDED = { allow: "You allowed it.", deny: "You denied it.", edit: "You changed it and allowed it." };
+const DECIDED = { allow: tools.allowed, deny: tools.denied, edit: tools.edited };
 
 /** The JSON object that `text` is, or null. */
 function objectOf(text) {
@@ -34,11 +35,11 @@ export class AskCard {
     };
     this.button = button;
     this.choices = make("div", { className: "ask-actions" },
-      button("Allow", () => this.#decide("allow"), "primary"),
-      button("Deny", () => this.#denying()),
-      button("Edit", () => this.#editing()));
-    this.element = make("div", { className: "ask", role: "group", ariaLabel: `May it use ${ask.name}?` },
-      make("p", { className: "ask-question" }, "May it use ", make("code", {}, ask.name), "?"),
+      button(tools.allow, () => this.#decide("allow"), "primary"),
+      button(tools.deny, () => this.#denying()),
+      button(tools.edit, () => this.#editing()));
+    this.element = make("div", { className: "ask", role: "group", ariaLabel: tools.may.join(ask.name) },
+      make("p", { className: "ask-question" }, tools.may[0], make("code", {}, ask.name), tools.may[1]),
       ...block(ask.arguments), make("p", { className: "ask-until" }, ofUntil(ask.until)),
       this.choices, this.#form, this.#problem);
   }
@@ -60,27 +61,27 @@ export class AskCard {
     const { why, decision: stands } = await this.chat.deeds.decide(this.run, this.ask.call, decision, more);
     for (const one of this.#buttons) one.disabled = false;
     this.#mine = null;
-    if (!why) return this.settle(stands === decision ? DECIDED[decision] : "Somebody else decided first.");
+    if (!why) return this.settle(stands === decision ? DECIDED[decision] : tools.late);
     this.#tell(why);
   }
 
   #denying() {
-    const reason = make("input", { type: "text", maxLength: 1000, ariaLabel: "Reason (optional)", placeholder: "Reason (optional)" });
+    const reason = make("input", { type: "text", maxLength: 1000, ariaLabel: tools.reason, placeholder: tools.reason });
     const deny = () => this.#decide("deny", reason.value.trim() ? { reason: reason.value.trim() } : {});
     reason.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.isComposing) return;
       event.preventDefault();
       deny();
     });
-    this.#open(reason, "Deny it", deny);
+    this.#open(reason, tools.denyIt, deny);
   }
 
   #editing() {
     const given = asText(this.ask.arguments);
-    const field = make("textarea", { value: given, rows: 5, ariaLabel: "Arguments, as JSON", spellcheck: false });
-    this.#open(field, "Allow this", () => {
+    const field = make("textarea", { value: given, rows: 5, ariaLabel: tools.arguments, spellcheck: false });
+    this.#open(field, tools.allowThis, () => {
       const value = objectOf(field.value);
-      if (!value) return (this.#tell("This is not a JSON object."), field.focus());
+      if (!value) return (this.#tell(tools.noObject), field.focus());
       this.#decide("edit", { arguments: value });
     });
   }
@@ -97,7 +98,7 @@ export class AskCard {
       event.preventDefault();
       back();
     });
-    const buttons = [this.button(label, does, "primary"), this.button("Back", back)];
+    const buttons = [this.button(label, does, "primary"), this.button(tools.back, back)];
     this.#form.replaceChildren(field, make("div", { className: "ask-actions" }, ...buttons));
     this.choices.hidden = true;
     field.focus();

@@ -1,5 +1,6 @@
 // A block of code: its language, a button that copies it, and colours once it is finished.
 
+import { copying } from "../words/composer.js";
 import { byId, make } from "./dom.js";
 
 const SHOWN_MS = 2_000;
@@ -24,7 +25,7 @@ function select(element) {
 }
 
 export class CodeBlock {
-  #button = make("button", { type: "button", className: "link", ariaLabel: "Copy the code" }, "Copy");
+  #button = make("button", { type: "button", className: "link", ariaLabel: copying.code }, copying.copy);
   #head = make("div", { className: "code-head" }, this.#button);
   #language = "";
   #timer = null;
@@ -60,8 +61,8 @@ export class CodeBlock {
     } catch {
       isCopied = select(this.code);
     }
-    byId("announce").textContent = this.#button.textContent = isCopied ? "Copied" : "Selected";
+    byId("announce").textContent = this.#button.textContent = isCopied ? copying.copied : copying.selected;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => (this.#button.textContent = "Copy"), SHOWN_MS);
+    this.#timer = setTimeout(() => (this.#button.textContent = copying.copy), SHOWN_MS);
   }
 }

@@ -1,9 +1,7 @@
 // Where one writes. Enter sends, Shift + Enter begins a line, Esc stops; what is typed is never lost.
 
+import { composer as words } from "../words/composer.js";
 import { byId, coalesced, focusWriting } from "./dom.js";
-
-const HINT = "Enter sends, Shift + Enter begins a new line.";
-const BUSY = "Esc stops the answer. A new message waits for its end.";
 
 export class Composer {
   #form = byId("composer");
@@ -95,8 +93,8 @@ export class Composer {
     const isStopping = Boolean(run) && this.chat.isStopping(run.id);
     this.#stop.hidden = !run;
     this.#stop.disabled = isStopping;
-    this.#stop.textContent = isStopping ? "Stopping …" : "Stop";
-    this.#send.textContent = run ? "Queue" : "Send";
-    this.#hint.textContent = run ? BUSY : HINT;
+    this.#stop.textContent = isStopping ? words.stopping : words.stop;
+    this.#send.textContent = run ? words.queue : words.send;
+    this.#hint.textContent = run ? words.busy : words.hint;
   }
 }

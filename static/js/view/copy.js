@@ -1,5 +1,6 @@
 // A text with a button that copies it.
 
+import { copying } from "../words/composer.js";
 import { byId, make } from "./dom.js";
 
 const SHOWN_MS = 2_000;
@@ -31,13 +32,13 @@ const words = (text) => text.split(/(?<= )/).map((word) => make("span", {}, word
 /** Make a <code> that shows `text`, and its button; `name` says what it is for. */
 export function copyable(text, name) {
   const code = make("code", {}, ...words(text));
-  const button = make("button", { type: "button", className: "link copy", ariaLabel: `Copy the line for ${name}` }, "Copy");
+  const button = make("button", { type: "button", className: "link copy", ariaLabel: copying.line(name) }, copying.copy);
   let timer = null;
   button.addEventListener("click", async () => {
-    button.textContent = (await copied(code)) ? "Copied" : "Selected";
+    button.textContent = (await copied(code)) ? copying.copied : copying.selected;
     byId("announce").textContent = button.textContent;
     clearTimeout(timer);
-    timer = setTimeout(() => (button.textContent = "Copy"), SHOWN_MS);
+    timer = setTimeout(() => (button.textContent = copying.copy), SHOWN_MS);
   });
   return [code, button];
 }

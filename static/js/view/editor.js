@@ -1,12 +1,13 @@
 // Where one's own turn is written anew: Enter sends, Shift + Enter begins a line, Esc leaves it as it was.
 
+import { answers } from "../words/answers.js";
 import { focusWriting, make } from "./dom.js";
 
 export class Editor {
-  #field = make("textarea", { rows: 2, dir: "auto", ariaLabel: "Your message, edited" });
+  #field = make("textarea", { rows: 2, dir: "auto", ariaLabel: answers.editing });
   #problem = make("p", { className: "ask-problem", role: "alert", hidden: true });
-  #send = make("button", { type: "button", className: "button primary", onclick: () => this.#sent() }, "Send again");
-  #cancel = make("button", { type: "button", className: "button", onclick: () => this.#close() }, "Cancel");
+  #send = make("button", { type: "button", className: "button primary", onclick: () => this.#sent() }, answers.sendAgain);
+  #cancel = make("button", { type: "button", className: "button", onclick: () => this.#close() }, answers.cancel);
   #turn = null;
 
   /** `body` and `bar` are hidden while one edits; this stands before `bar` then. */

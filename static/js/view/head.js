@@ -1,6 +1,7 @@
 // The head of the page: the title, the connection in words, rename and delete.
 
-import { ofConnection, UNTITLED } from "../words.js";
+import { ofConnection } from "../words.js";
+import { sessions as words } from "../words/sessions.js";
 import { byId, coalesced } from "./dom.js";
 
 /** Show a <dialog> and resolve to whether it was answered with yes. */
@@ -52,7 +53,7 @@ export class Head {
 
   #draw() {
     const { session } = this.chat;
-    const title = this.#titleNow || UNTITLED;
+    const title = this.#titleNow || words.untitled;
     this.#title.textContent = title;
     document.title = session?.run ? `… ${title}` : title;
     this.#actions.hidden = !session || session.gone || !(session.turns.length || session.run || session.queued.length);
@@ -69,7 +70,7 @@ export class Head {
 
   async #delete() {
     const { session } = this.chat.session;
-    byId("delete-words").textContent = `“${this.#titleNow || UNTITLED}” is deleted for good, on every device.`;
+    byId("delete-words").textContent = words.deleting(this.#titleNow || words.untitled);
     if ((await confirmed(this.#deleting)) && (await this.sessions.delete(session))) this.left(session);
   }
 }

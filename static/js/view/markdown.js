@@ -4,6 +4,7 @@
 // What turns out to be no link, or an emphasis that nobody closed, stands there as it was written.
 
 import * as smd from "../../vendor/streaming-markdown/smd.min.js";
+import { answers } from "../words/answers.js";
 import { CodeBlock } from "./code.js";
 import { make } from "./dom.js";
 
@@ -66,9 +67,9 @@ export class Renderer {
     const element = make(isHead ? "th" : isNested ? "span" : TAGS[token] ?? "span");
     if (BLOCKS.has(element.localName)) element.dir = "auto";
     if (token >= smd.HEADING_1 && token <= smd.HEADING_6) element.dataset.level = token - smd.HEADING_1 + 1;
-    if (token === smd.IMAGE) element.className = "image";
+    if (token === smd.IMAGE) Object.assign(element, { className: "image" }).dataset.kind = answers.image;
     if (token === smd.EQUATION_BLOCK || token === smd.EQUATION_INLINE) element.className = "maths";
-    if (token === smd.CHECKBOX) Object.assign(element, { type: "checkbox", disabled: true, ariaLabel: "to do" });
+    if (token === smd.CHECKBOX) Object.assign(element, { type: "checkbox", disabled: true, ariaLabel: answers.toDo });
     if (token === smd.TABLE) parent.append(make("div", { className: "table" }, element));
     else if (token === smd.TABLE_ROW) this.#rows(parent).append(element);
     else parent.append(element);
@@ -124,7 +125,7 @@ export class Renderer {
     const last = this.#last;
     if (name === smd.LANG) last.block.language = value;
     if (name === smd.START) last.element.start = Number(value);
-    if (name === smd.CHECKED) Object.assign(last.element, { checked: true, ariaLabel: "done" });
+    if (name === smd.CHECKED) Object.assign(last.element, { checked: true, ariaLabel: answers.done });
     if (name === smd.HREF || name === smd.SRC) Object.assign(last, { address: addressOf(value), source: `](${value})` });
   }
 

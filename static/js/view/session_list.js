@@ -1,9 +1,8 @@
 // The list of conversations, and the drawer that it becomes on a narrow page.
 
-import { UNTITLED, ofKeeping } from "../words.js";
+import { ofKeeping } from "../words.js";
+import { sessions as words } from "../words/sessions.js";
 import { arrange, byId, coalesced, make } from "./dom.js";
-
-const MARKS = { running: "answering", held: "on hold" };
 
 class Row {
   #title = make("span", { className: "session-title", dir: "auto" });
@@ -17,8 +16,8 @@ class Row {
 
   show({ title, state }, isOpen) {
     this.element.dataset.run = state;
-    this.#title.textContent = title || UNTITLED;
-    this.#mark.textContent = MARKS[state] ?? "";
+    this.#title.textContent = title || words.untitled;
+    this.#mark.textContent = words.states[state] ?? "";
     if (isOpen) this.#link.setAttribute("aria-current", "page");
     else this.#link.removeAttribute("aria-current");
   }

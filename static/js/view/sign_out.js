@@ -1,11 +1,11 @@
 // The button that signs out, where one has signed in.
 
 import { forget } from "../storage.js";
+import { sessions as words } from "../words/sessions.js";
 import { byId } from "./dom.js";
 
 const PATIENCE_MS = 10_000;
 const MAY_NOT = 4507;
-const FAILED = "You may still be signed in: the server cannot be reached just now. Try again.";
 
 export class SignOut {
   #button = byId("sign-out");
@@ -33,7 +33,7 @@ export class SignOut {
     } catch (error) {
       console.warn("sign-out:", error.message);
       this.#button.disabled = false;
-      this.problem(FAILED);
+      this.problem(words.signedIn);
       return false;
     }
     addEventListener("pagehide", forget);

@@ -1,9 +1,9 @@
 // A tool that was called: its name, how it stands in words, and folded what it was given and what came of it.
 
+import { tools } from "../words/tools.js";
 import { make } from "./dom.js";
 
 const LONG = 1_500;
-const WORDS = { running: "is at work", done: "done", failed: "failed", none: "nothing came of it" };
 
 /** A value as text: what is JSON, indented. */
 export const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2)) ?? "";
@@ -14,7 +14,7 @@ export function block(value) {
   if (text.length <= LONG) return [make("pre", { dir: "auto" }, text)];
   const pre = make("pre", { dir: "auto" }, `${text.slice(0, LONG)} …`);
   const whole = () => (pre.replaceChildren(text), button.remove());
-  const button = make("button", { type: "button", className: "link", onclick: whole }, "Show all");
+  const button = make("button", { type: "button", className: "link", onclick: whole }, tools.showAll);
   return [pre, button];
 }
 
@@ -37,12 +37,12 @@ export class ToolCard {
     const settled = call.error !== undefined ? "failed" : call.result !== undefined ? "done" : null;
     const state = settled ?? (isOver ? "none" : "running");
     this.element.dataset.state = state;
-    this.#name.textContent = call.name ?? "a tool";
-    this.#state.textContent = WORDS[state];
+    this.#name.textContent = call.name ?? tools.unnamed;
+    this.#state.textContent = tools.states[state];
     const part = (label, value) => (value === undefined ? [] : [make("p", {}, label), ...block(value)]);
     this.#body.replaceChildren(
-      ...part("Given", call.arguments),
-      ...(call.error !== undefined ? part("Why it failed", call.error) : part("Result", call.result)),
+      ...part(tools.given, call.arguments),
+      ...(call.error !== undefined ? part(tools.error, call.error) : part(tools.result, call.result)),
     );
   }
 }

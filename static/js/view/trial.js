@@ -3,6 +3,7 @@
 // The notice on an empty page goes for good, on this device, when it is dismissed; the link in the head stays.
 
 import { isTrial } from "../welcome.js";
+import { trial as words } from "../words/trial.js";
 import { copyable } from "./copy.js";
 import { byId, focusWriting, make } from "./dom.js";
 
@@ -38,8 +39,8 @@ export class Trial {
     const shown = isTrial(welcome);
     this.#open.hidden = !shown;
     this.#notice.hidden = !shown || this.#isDismissed;
-    for (const words of document.querySelectorAll(".trial-words")) {
-      words.replaceChildren(make("code", {}, welcome.models[0]), " answers here. It is only for trying out.");
+    for (const line of document.querySelectorAll(".trial-words")) {
+      line.replaceChildren(make("code", {}, welcome.models[0]), words.answers);
     }
   }
 

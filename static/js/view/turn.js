@@ -1,17 +1,11 @@
 // One turn: its text, and a line under it that says in words what it is about.
 
 import * as words from "../words.js";
+import { answers } from "../words/answers.js";
 import { Actions } from "./actions.js";
 import { focusWriting, grow, make } from "./dom.js";
 import { Text } from "./text.js";
 import { Work } from "./work.js";
-
-const WAITING = {
-  queued: "Queued: it is answered after the current answer.",
-  pending: "Sending …",
-};
-
-const offline = "Not sent yet. It goes out as soon as the connection is back.";
 
 export class Turn {
   #text = document.createTextNode("");
@@ -40,7 +34,7 @@ export class Turn {
     this.#mayAgain = mayAgain;
     Object.assign(this.element.dataset, { id, role, state });
     this.element.setAttribute("aria-busy", String(state === "running"));
-    this.#who.textContent = role === "user" ? "You" : "Answer";
+    this.#who.textContent = role === "user" ? answers.you : answers.answer;
     if (role === "assistant") this.#showAnswer(item);
     else grow(this.#text, text);
     this.#body.hidden = !text && state !== "running";
@@ -86,21 +80,21 @@ export class Turn {
   }
 
   #message({ role, state, text, code, problem, isOnline, how, attempt }) {
-    if (state === "pending") return isOnline ? (problem ?? WAITING.pending) : offline;
-    if (role === "user") return WAITING[state] ?? "";
-    if (state === "held") return "On hold.";
-    if (state === "running" && attempt > 1 && how !== "new") return "Another node took this answer over.";
+    if (state === "pending") return isOnline ? (problem ?? answers.sending) : answers.offline;
+    if (role === "user") return state === "queued" ? answers.queued : "";
+    if (state === "held") return answers.held;
+    if (state === "running" && attempt > 1 && how !== "new") return answers.takenOver;
     return words.ofEnd({ state, code, text });
   }
 
   #action(item) {
     const { id, role, state, run, mayAgain } = item;
-    if (role === "user" && state === "queued") return this.#stop(run, "Take it back");
+    if (role === "user" && state === "queued") return this.#stop(run, answers.takeBack);
     if (state === "held") return this.#goOn(item);
-    if (state === "running" && this.chat.can("carryOn")) return { name: "Pause", does: () => this.chat.deeds.pause(run) };
+    if (state === "running" && this.chat.can("carryOn")) return { name: answers.pause, does: () => this.chat.deeds.pause(run) };
     if (role !== "assistant" || !mayAgain || !["failed", "stopped"].includes(state)) return null;
     const asked = this.#asked(id);
-    return asked && { name: "Answer again", does: () => this.chat.deeds.again(asked.id) };
+    return asked && { name: answers.again, does: () => this.chat.deeds.again(asked.id) };
   }
 
   // The person's turn that an answer answers.
@@ -111,11 +105,11 @@ export class Turn {
 
   // A run that waits for an approval goes on when that is settled.
   #goOn({ run, asks }) {
-    return this.chat.can("carryOn") && !asks.length ? { name: "Go on", does: () => this.chat.deeds.carryOn(run) } : null;
+    return this.chat.can("carryOn") && !asks.length ? { name: answers.goOn, does: () => this.chat.deeds.carryOn(run) } : null;
   }
 
   #stop(run, name) {
     const isStopping = this.chat.isStopping(run);
-    return { name: isStopping ? "Taking it back …" : name, disabled: isStopping, does: () => this.chat.stop(run) };
+    return { name: isStopping ? answers.takingBack : name, disabled: isStopping, does: () => this.chat.stop(run) };
   }
 }

@@ -3,6 +3,7 @@
 // An item is what one <li> shows; its key is the turn's id (an answer has its run's), so the element of a message that
 // was pending becomes the sent one, and the running answer becomes the finished one, without being built again.
 
+import { sessions as words } from "../words/sessions.js";
 import { arrange, byId, coalesced } from "./dom.js";
 import { Scroll } from "./scroll.js";
 import { Turn } from "./turn.js";
@@ -57,7 +58,7 @@ export class Turns {
     this.#scroll.holding(first, () => arrange(this.#list, [...keep.values()].map(({ element }) => element)));
     this.#earlier.hidden = !session.more;
     this.#empty.hidden = items.length > 0 || (session.at === null && this.#isExpected);
-    this.#empty.textContent = session.gone ? "This conversation was deleted." : "What would you like to know?";
+    this.#empty.textContent = session.gone ? words.deleted : words.empty;
   }
 
   // A session named in the address is on its way: an empty page would say that there is nothing in it.

@@ -1,12 +1,14 @@
 // What an answer did besides writing: its thinking, the tools it called, the approvals it waits for.
 
 import { arrange, grow, make } from "./dom.js";
+import { answers } from "../words/answers.js";
+import { tools as words } from "../words/tools.js";
 import { AskCard } from "./ask.js";
 import { ToolCard } from "./tool.js";
 
 export class Work {
   #thoughts = document.createTextNode("");
-  #heading = make("summary", {}, "Thinking …");
+  #heading = make("summary", {}, answers.thinking);
   #thinking = make("details", { className: "thinking", hidden: true },
     this.#heading, make("div", { className: "thoughts", dir: "auto" }, this.#thoughts));
   #tools = make("div", { className: "tools" });
@@ -24,7 +26,7 @@ export class Work {
     const isOver = state !== "running" && state !== "held";
     grow(this.#thoughts, reasoning);
     this.#thinking.hidden = !reasoning;
-    this.#heading.textContent = isOver || text ? "Thought" : "Thinking …";
+    this.#heading.textContent = isOver || text ? answers.thought : answers.thinking;
     this.#showTools(tools ?? calls ?? [], isOver);
     this.#showAsks(run, isOver ? [] : (asks ?? []), isOver);
   }
@@ -41,7 +43,7 @@ export class Work {
   #showAsks(run, asks, isOver) {
     const open = this.chat.can("decide") ? asks : [];
     for (const ask of open) if (!this.#asked.has(ask.call)) this.#asked.set(ask.call, new AskCard(this.chat, run, ask));
-    for (const [call, card] of this.#asked) if (!open.some((ask) => ask.call === call)) card.settle("It was decided.");
+    for (const [call, card] of this.#asked) if (!open.some((ask) => ask.call === call)) card.settle(words.elsewhere);
     if (isOver) this.#asked.clear();
     arrange(this.#asks, [...this.#asked.values()].map(({ element }) => element));
   }

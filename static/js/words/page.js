@@ -1,0 +1,46 @@
+// The German of what stands in index.html and sign-in.html: by the English text, as it stands there.
+
+export const german = Object.freeze({
+  "New conversation": "Neue Unterhaltung",
+  Conversations: "Unterhaltungen",
+  "Your conversations": "Deine Unterhaltungen",
+  New: "Neu",
+  "None yet. Write something.": "Noch keine. Schreib etwas.",
+  "Older conversations": "Ältere Unterhaltungen",
+  "Sign out": "Abmelden",
+  "Show conversations": "Unterhaltungen zeigen",
+  "connecting …": "verbindet …",
+  "trial model": "Probemodell",
+  Rename: "Umbenennen",
+  Delete: "Löschen",
+  Conversation: "Unterhaltung",
+  "Earlier in this conversation": "Früheres aus dieser Unterhaltung",
+  "What would you like to know?": "Was möchtest du wissen?",
+  "About the model": "Über das Modell",
+  Dismiss: "Verwerfen",
+  "Connect a real model": "Ein richtiges Modell verbinden",
+  "Stop this node, and start it again with the line of what you have.":
+    "Halte diesen Knoten an, und starte ihn wieder mit der Zeile, die zu dir passt.",
+  "To the newest": "Zum Neuesten",
+  "Your message": "Deine Nachricht",
+  "Write a message": "Nachricht schreiben",
+  Stop: "Stoppen",
+  Send: "Senden",
+  "Enter sends, Shift + Enter begins a new line.": "Enter sendet, Umschalt + Enter beginnt eine neue Zeile.",
+  "Rename this conversation": "Diese Unterhaltung umbenennen",
+  Title: "Titel",
+  Cancel: "Abbrechen",
+  "Delete this conversation?": "Diese Unterhaltung löschen?",
+  "Keep it": "Behalten",
+  Close: "Schließen",
+  "Sign in": "Anmelden",
+  "Your sign-in is over. Sign in again, and you go on where you were.":
+    "Deine Anmeldung ist abgelaufen. Melde dich wieder an, dann geht es weiter, wo du warst.",
+  "You are invited. This link signs you in once, in this browser.":
+    "Du bist eingeladen. Dieser Link meldet dich einmal an, in diesem Browser.",
+  "You are signed in here: go to the chat": "Du bist hier angemeldet: zum Chat",
+  "You need an invitation: open the link that you were sent.":
+    "Du brauchst eine Einladung: öffne den Link, den du bekommen hast.",
+  "I have an access token": "Ich habe ein Zugangs-Token",
+  "Sign in · Chat": "Anmelden · Chat",
+});
