@@ -283,8 +283,9 @@ async def test_a_pipe_learns_of_failures(redis_url: str, model: Script) -> None:
         code, out, errors = await piped(b"Tell me.\n", "chat", node.http, "--user", "a b")
         assert (code, out) == (1, "")
         assert "cannot be a name" in errors
-    for address in (f"http://127.0.0.1:{free_port()}", "ftp://x", "http://["):
-        code, out, errors = await piped(b"Tell me.\n", "chat", address, "--user", "ada")
+    addresses = (f"http://127.0.0.1:{free_port()}", "ftp://x", "http://[")
+    tried = [piped(b"Tell me.\n", "chat", address, "--user", "ada") for address in addresses]
+    for code, out, errors in await asyncio.gather(*tried):
         assert (code, out) == (1, "")
         assert "no node answers at" in errors or "is no address of a node" in errors
         assert "Traceback" not in errors

@@ -28,6 +28,7 @@ MUCH: Final = ["much " * 100] * 500  # more than the buffers on the way hold
 Answer = list[str | float | Exception]
 
 
+@patch("app.client.link.SILENCE_SECONDS", 10.0)  # and not 35
 @patch("app.edge.socket.ASK_SECONDS", 5.0)
 @patch("app.edge.socket.DROP_SECONDS", 10.0)
 @pytest.mark.timeout(120)
@@ -44,7 +45,7 @@ async def _clients(redis_url: str) -> None:
     their connections leave the site. One that is there stays.
     """
     async with (
-        _beating(redis_url, _answer(30.0), _answer(30.0, MUCH)) as node,
+        _beating(redis_url, _answer(18.0), _answer(18.0, MUCH)) as node,
         proxied("127.0.0.1", node.port) as proxy,
         proxied("127.0.0.1", node.port) as holding,
         connect(node.ws, user="ada") as there,

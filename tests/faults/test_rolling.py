@@ -124,8 +124,8 @@ class Person:
 @pytest.mark.parametrize(
     ("program", "takeover", "words"),
     [
-        ("nginx", "restart", 100),
-        ("haproxy", "continue", 100),
+        ("nginx", "restart", 60),
+        ("haproxy", "continue", 60),
         *(pytest.param(program, takeover, 400, marks=pytest.mark.soak) for program, takeover in FULL),
     ],
 )

@@ -103,7 +103,7 @@ OTHERS: Final = [
 BOMB: Final = gzip.compress(b'{"message":"' + b"x" * 10_000_000 + b'"}')
 ONE_PIECE, PIECES = False, True
 SECONDS = 2.0
-SETTINGS = settings(max_examples=15, deadline=None)
+SETTINGS = settings(max_examples=10, deadline=None)
 
 
 def bodies(right: list[dict[str, Any]]) -> st.SearchStrategy[bytes]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.soak.long import soak
 
-SECONDS: Final = 12.0
+SECONDS: Final = 8.0
 
 
 async def test_short(tmp_path: Path) -> None:
