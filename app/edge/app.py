@@ -46,7 +46,8 @@ from app.node import Node
 STATIC: Final = Path(__file__).parents[2] / "static"
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 SAFE: Final = {
     "Content-Security-Policy": CSP,

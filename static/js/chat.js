@@ -1,7 +1,8 @@
 // The open session, and what a person can do in it.
 //
 // Views call its methods and read `session`, `unseen`, `served`, `isStopping`; they never see a frame or the socket.
-// Emits: "change" (a session id), "answered" ({session, turn}), "refused" ({say, error}), "problem" (words).
+// Emits: "change" (a session id), "answered" ({session, turn}), "refused" ({say, error}), "returned" (a say),
+// "problem" (a ChatError).
 
 import { Deeds } from "./deeds.js";
 import { differing } from "./digest.js";
@@ -18,22 +19,24 @@ const HISTORY_TURNS = 50;
 export class Chat extends Emitter {
   #connection;
   #follows;
+  #models;
   #says;
   #stopping = new Set();
   #current = null;
 
-  constructor({ connection, storage }) {
+  constructor({ connection, models, storage }) {
     super();
     this.#connection = connection;
-    this.deeds = new Deeds({ ask: this.#ask.bind(this), settled: this.#settled.bind(this) });
+    this.#models = models;
     this.#follows = new Follows(connection);
     this.#follows.on("folded", (folded) => this.#folded(folded));
-    this.#follows.on("problem", (words) => this.emit("problem", words));
+    this.#follows.on("problem", (error) => this.emit("problem", error));
     const find = (id) => this.#follows.get(id)?.session;
     this.#says = new Says({ send: connection.send.bind(connection), storage, find });
     this.#says.on("change", (id) => this.#changed(id));
-    this.#says.on("refused", (refused) => this.emit("refused", refused));
+    for (const told of ["refused", "returned"]) this.#says.on(told, (of) => this.emit(told, of));
     this.#says.on("resync", (id) => this.#follows.open(id, null));
+    this.deeds = new Deeds({ ask: this.#ask.bind(this), settled: this.#settled.bind(this), says: this.#says, model: () => this.model });
     for (const id of this.#says.sessions()) this.#follows.follow(id);
   }
 
@@ -60,6 +63,11 @@ export class Chat extends Emitter {
     return offers(this.#connection.welcome, deed);
   }
 
+  /** The models that may be asked, by name. */
+  get models() {
+    return this.#models.names;
+  }
+
   isStopping(run) {
     return this.#stopping.has(run);
   }
@@ -73,23 +81,38 @@ export class Chat extends Emitter {
     this.#changed(id);
   }
 
-  /** Say it in the open session. Return null, or in words why it cannot be said. */
-  say(text) {
+  /** Say it in the open session, after what runs there (`queue`) or in its place (`interrupt`). Return null, or in words why not. */
+  say(text, when_busy = "queue") {
     const over = excess(this.#connection.welcome, text);
     if (over > 0) return answers.tooLong(number(over));
     if (this.#says.isFull) return answers.tooMany;
     this.#follows.begun(this.#current);
-    this.#says.say(this.#current, text.toWellFormed?.() ?? text);
+    this.#says.say(this.#current, text.toWellFormed?.() ?? text, { when_busy, model: this.model });
     return null;
   }
 
-  /** Stop a run, or take a queued one out of the queue. */
+  /** Which model is to be asked, where the conversation does not say; null: the usual one. */
+  get model() {
+    return this.session?.settings?.model ? null : this.#models.preferred;
+  }
+
+  /** Give the open session settings of its own; "" takes one back. Resolve to null, or in words to why it has not. */
+  async set(fields) {
+    const [id, isNew] = [this.#current, this.session?.at === null];
+    this.#follows.begun(id);
+    const { why = null } = await this.#settled("set", fields);
+    if (!why && isNew) this.#follows.open(id);
+    return why;
+  }
+
+  /** Stop a run, or take a queued one out of the queue. Resolve to whether that was done now. */
   async stop(run) {
-    if (this.#stopping.has(run)) return;
+    if (this.#stopping.has(run)) return false;
     this.#stopping.add(run);
     this.#changed(this.#current);
     const ok = await this.#ask("stop", { run });
     if (!ok && this.#stopping.delete(run)) this.#changed(this.#current);
+    return Boolean(ok);
   }
 
   /** Bring the turns before the first one that is shown. */
@@ -100,21 +123,16 @@ export class Chat extends Emitter {
     if (ok && follow.transcript.prepend(before, ok.turns, ok.more)) this.#changed(follow.session.session);
   }
 
-  async #ask(type, fields) {
-    try {
-      return await this.#connection.ask(type, { session: this.#current, ...fields });
-    } catch (error) {
-      this.emit("problem", ofError(error));
-      return null;
-    }
+  #reply(type, fields) {
+    return this.#connection.ask(type, { session: this.#current, ...fields });
   }
 
-  async #settled(type, fields) {
-    try {
-      return await this.#connection.ask(type, { session: this.#current, ...fields });
-    } catch (error) {
-      return { why: ofError(error) };
-    }
+  #ask(type, fields) {
+    return this.#reply(type, fields).catch((error) => (this.emit("problem", error), null));
+  }
+
+  #settled(type, fields) {
+    return this.#reply(type, fields).catch((error) => ({ why: ofError(error) }));
   }
 
   #folded({ session, transcript, outcome, isSnapshot, caughtUp }) {

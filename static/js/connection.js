@@ -4,12 +4,13 @@
 // an old one that said `away` is kept until the new one is welcomed, so that nobody waits.
 // Emits: "resume" (a hello goes out: its ref), "connected" (welcome), "frame" (in order), "state".
 
+import { asked } from "./ask.js";
 import { Emitter } from "./emitter.js";
-import { ChatError } from "./errors.js";
 import { afterClose, backoff_ms, rotation } from "./retry.js";
 import { Socket } from "./socket.js";
+import { onWake } from "./wake.js";
 
-const [HANDSHAKE_MS, PROBE_MS, STABLE_MS, PATIENCE_MS] = [10_000, 5_000, 5_000, 30_000];
+const [HANDSHAKE_MS, PROBE_MS, STABLE_MS] = [10_000, 2_500, 5_000];
 
 export class Connection extends Emitter {
   #current = null;
@@ -24,16 +25,15 @@ export class Connection extends Emitter {
   /** `resume()` returns [{session, cursor}] for a hello; `renew()` gets the page's cookie anew. */
   constructor({ url, resume, renew }) {
     super();
-    Object.assign(this, { urls: [url], resume, renew, welcome: null, state: "connecting", code: null });
+    Object.assign(this, { urls: [url], resume, renew, welcome: null, since: null, state: "connecting", code: null });
   }
 
   /** Connect, and stay connected for the life of the page. */
   start() {
     this.#connect();
     setInterval(() => this.#listen(), 1_000);
-    addEventListener("online", () => this.#wake());
+    onWake(() => this.#wake());
     addEventListener("offline", () => this.emit("state", this));
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#wake());
   }
 
   /** Send on the socket that counts, now. Return {ref, reply}, or null if there is none that was welcomed. */
@@ -42,18 +42,8 @@ export class Connection extends Emitter {
   }
 
   /** Send a command that may be repeated, again after each reconnect until it is answered or 30 s are over. */
-  async ask(type, fields) {
-    const giveUpAt = performance.now() + PATIENCE_MS;
-    while (performance.now() < giveUpAt) {
-      const sent = this.send(type, fields);
-      try {
-        if (sent) return await sent.reply;
-      } catch (error) {
-        if (error.code !== "disconnected") throw error;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 250));
-    }
-    throw new ChatError("disconnected", "no connection for 30 s", "later");
+  ask(type, fields) {
+    return asked(() => this.send(type, fields));
   }
 
   #connect() {
@@ -87,7 +77,7 @@ export class Connection extends Emitter {
     this.#silence_ms = (welcome.heartbeat_ms ?? 25_000) + 10_000;
     this.urls = rotation(this.urls[0], [socket.url, ...(welcome.nodes ?? [])]);
     this.#node = this.urls.indexOf(socket.url);
-    this.welcome = welcome;
+    Object.assign(this, { welcome, since: Date.now() });
     this.#tell("open");
     this.emit("connected", welcome);
   }
@@ -128,13 +118,20 @@ export class Connection extends Emitter {
     this.#timer = setTimeout(() => this.#connect(), wait_ms);
   }
 
+  // Somebody looks at the page, or the network is another one: no backoff, and no patience with a socket that is dead.
   #wake() {
     if (this.#timer && performance.now() >= this.#notBefore) this.#connect();
     const socket = this.#current;
     if (!socket) return;
+    if (socket.silent_ms > this.#silence_ms) return this.#replace(socket);
     const askedAt = performance.now();
     socket.send("ping").reply.catch(() => {});
-    setTimeout(() => socket === this.#current && socket.heardAt < askedAt && socket.abandon(1006), PROBE_MS);
+    setTimeout(() => socket === this.#current && socket.heardAt < askedAt && this.#replace(socket), PROBE_MS);
+  }
+
+  #replace(socket) {
+    socket.abandon(1006);
+    if (this.#timer && performance.now() >= this.#notBefore) this.#connect();
   }
 
   #listen() {

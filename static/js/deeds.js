@@ -6,13 +6,23 @@
 import { newId } from "./ids.js";
 
 export class Deeds {
-  constructor({ ask, settled }) {
-    Object.assign(this, { ask, settled });
+  constructor({ ask, settled, says, model }) {
+    Object.assign(this, { ask, settled, says, model });
   }
 
   /** Settle an approval: allow, deny (`reason`) or edit (`arguments`). Resolve to the reply, or {why}. */
   decide(run, call, decision, more = {}) {
     return this.settled("answer", { run, call, decision, ...more });
+  }
+
+  /** Send what was said now, though its time to be sent again has not come. */
+  hurry(say) {
+    this.says.hurry(say);
+  }
+
+  /** Take back what was said and was refused for now. */
+  takeBack(say) {
+    this.says.takeBack(say);
   }
 
   pause(run) {
@@ -23,14 +33,14 @@ export class Deeds {
     return this.ask("resume", { run });
   }
 
-  /** Answer this person's turn anew. */
-  again(turn) {
-    return this.ask("again", { id: newId(), turn });
+  /** Answer this person's turn anew, by another model if one is named. */
+  again(turn, model = this.model()) {
+    return this.ask("again", { id: newId(), turn, model });
   }
 
   /** Put `text` in the place of this person's turn and all that followed. Resolve to the reply, or {why}. */
   edit(turn, text) {
-    return this.settled("edit", { id: newId(), turn, text });
+    return this.settled("edit", { id: newId(), turn, text, model: this.model() });
   }
 
   /** Think `value` (up, down) of this answer; null takes it back. */

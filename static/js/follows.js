@@ -1,12 +1,11 @@
 // The sessions that this page follows: who is sent which frame, and when one is opened again.
 //
 // Emits: "folded" {session, transcript, outcome, isSnapshot, caughtUp}: one frame is in; `caughtUp` is true for
-// the first one of a connection that left us where the log was. "problem" (words): a session cannot be opened.
+// the first one of a connection that left us where the log was. "problem" (a ChatError): a session cannot be opened.
 
 import { Emitter } from "./emitter.js";
 import { ChatError } from "./errors.js";
 import { Follow } from "./follow.js";
-import { ofError } from "./words.js";
 
 const AGAIN_MS = 1_000;
 const FOLDED = new Set(["batch", "snapshot", "reset"]);
@@ -80,7 +79,7 @@ export class Follows extends Emitter {
     if (error.code === "disconnected" || !follow?.isOpening(ref)) return;
     follow.opening("again");
     if (error.code === "bad_cursor") this.open(id, null);
-    else if (error.retry === "no") this.emit("problem", ofError(error));
+    else if (error.retry === "no") this.emit("problem", error);
     else setTimeout(() => this.open(id), error.after_ms ?? AGAIN_MS);
   }
 

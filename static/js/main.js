@@ -6,23 +6,30 @@
 
 import { Chat } from "./chat.js";
 import { Connection } from "./connection.js";
+import { Deletions } from "./deletions.js";
+import { Drafts } from "./drafts.js";
 import { isId, newId } from "./ids.js";
 import { socketUrl } from "./retry.js";
+import { Models } from "./models.js";
+import { Returns } from "./returns.js";
 import { Sessions } from "./sessions.js";
-import { belongTo, inherit, keep, onOthers, storage } from "./storage.js";
+import { belongTo, inherit, onOthers, storage } from "./storage.js";
+import { Unread } from "./unread.js";
 import { announceAnswers } from "./view/announce.js";
+import { Aside } from "./view/aside.js";
 import { Composer } from "./view/composer.js";
-import { byId } from "./view/dom.js";
+import { Details } from "./view/details.js";
 import { Head } from "./view/head.js";
+import { ModelChoice } from "./view/model.js";
 import { Notice } from "./view/notice.js";
-import { SessionList } from "./view/session_list.js";
+import { Preferences } from "./view/preferences.js";
+import { Shortcuts } from "./view/shortcuts.js";
 import { SignOut } from "./view/sign_out.js";
+import { Status } from "./view/status.js";
 import { translate } from "./view/translate.js";
 import { Trial } from "./view/trial.js";
 import { Turns } from "./view/turns.js";
-import { ofError } from "./words.js";
 
-const DRAFT = "chat.draft";
 const NEVER = new Promise(() => {});
 
 /** Leave this page for good: nothing of it is seen from now on, and no step in the history comes back to it. */
@@ -38,20 +45,10 @@ async function renewCookie() {
   try {
     const answer = await fetch("/", { cache: "no-store", credentials: "same-origin" });
     if (!answer.redirected) return;
-    keep("sessionStorage", DRAFT, byId("composer-text").value);
     return go(`/sign-in?ended${location.hash}`);
   } catch (error) {
     console.warn(error.message);
   }
-}
-
-/** Give back what somebody was writing when they had to sign in again. */
-function takeDraft() {
-  const kept = storage("sessionStorage");
-  const draft = kept?.getItem(DRAFT);
-  if (!draft) return;
-  kept.removeItem(DRAFT);
-  composer.putBack(chat.session.session, draft);
 }
 
 inherit();
@@ -63,29 +60,38 @@ const connection = new Connection({
   renew: renewCookie,
 });
 connection.on("connected", ({ user }) => belongTo(user) && go("/"));
-const chat = new Chat({ connection, storage: storage("sessionStorage") });
-const sessions = new Sessions({ connection });
+const models = new Models({ connection });
+const chat = new Chat({ connection, models, storage: storage("sessionStorage") });
+const returns = new Returns({ connection, cursors: () => chat.cursors() });
+const deletions = new Deletions({ connection });
+const sessions = new Sessions({ connection, deletions });
+const unread = new Unread({ sessions, chat });
 
 let routed = null;
 
 const notice = new Notice();
+const problem = (words) => notice.say(words);
 const turns = new Turns({ chat, connection });
-const composer = new Composer({ chat, said, problem: (words) => notice.say(words) });
-new SessionList({ sessions, chat, connection, begin });
-const signOut = new SignOut({ connection, problem: (words) => notice.say(words) });
+const composer = new Composer({ chat, drafts: new Drafts(), said, problem, edit: (id) => turns.edit(id) });
+const aside = new Aside({ sessions, deletions, chat, unread, connection, begin, problem });
+const signOut = new SignOut({ connection, deletions, problem });
 new Trial({ connection, storage: storage("localStorage") });
-new Head({ chat, sessions, connection, left: begin });
+new Head({ chat, sessions, unread, ...aside.deeds });
+new Status({ connection, returns, chat });
+new Details({ connection, returns, chat });
+new ModelChoice({ chat, models });
+new Preferences({ connection, chat, models });
+new Shortcuts();
 announceAnswers(chat);
 
-connection.on("connected", takeDraft);
-chat.on("problem", (words) => notice.say(words));
-chat.on("refused", ({ error }) => notice.say(ofError(error)));
-sessions.on("problem", (words) => notice.say(words));
+connection.on("connected", () => composer.known());
+chat.on("problem", (error) => notice.tell(error));
+chat.on("refused", ({ error }) => notice.tell(error));
 
 function show(id, isFresh) {
   notice.clear();
   chat.show(id, { isFresh });
-  composer.show(id);
+  composer.show(id, { isFresh });
   turns.toEnd();
 }
 
@@ -99,6 +105,7 @@ function said() {
   notice.clear();
   turns.toEnd();
   const { session } = chat.session;
+  deletions.undo(session);
   if (routed === session) return;
   routed = session;
   history.replaceState(null, "", `#${session}`);

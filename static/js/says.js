@@ -2,23 +2,19 @@
 //
 // It is sent again, under the same id, after a reconnect and when a snapshot lacks its turn; the server makes one run
 // of it however often it comes. It is kept in the tab's storage, so a reload in the middle loses nothing either.
-// Emits: "change" (a session), "refused" ({say, error}: it will not be sent again, its text goes back to the person),
-// "resync" (a session). `problem` of a say tells in words why it waits.
+// Emits: "change" (a session), "refused" ({say, error}: it will not be sent again), "returned" (a say: its text goes back
+// to the person), "resync" (a session). A say that was refused for now has `problem` (why, in words), `due` (when it is
+// sent again, as of Date.now()) and `mayHurry` (whether it may be sent before).
 
 import { compare } from "./cursor.js";
 import { Emitter } from "./emitter.js";
 import { newId } from "./ids.js";
 import { backoff_ms } from "./retry.js";
+import { isLive, load, save, turnOf } from "./said.js";
 import { ofError } from "./words.js";
 
-const KEY = "chat.says";
 const KEPT_COUNT = 50;
-
-const isLive = (session, say) =>
-  session.run?.id === say.run || session.queued.some(({ run }) => run === say.run);
-
-const turnOf = (session, say) =>
-  session.turns.findLast(({ id }) => id === say.id) ?? session.queued.find(({ id }) => id === say.id);
+const COUNTED = new Set(["rate_limited", "quota_exceeded"]); // there is no use in asking before the time
 
 export class Says extends Emitter {
   #all = new Map();
@@ -32,7 +28,7 @@ export class Says extends Emitter {
     this.#send = send;
     this.#find = find;
     this.#storage = storage;
-    for (const { session, id, text } of this.#load()) this.#keep(session, id, text);
+    for (const said of load(storage)) this.#keep(said);
   }
 
   get isFull() {
@@ -52,9 +48,10 @@ export class Says extends Emitter {
     return this.of(session.session).filter((say) => !turnOf(session, say));
   }
 
-  say(session, text) {
-    const say = this.#keep(session, newId(), text);
-    this.#save();
+  /** Say it; `when_busy` and `model` as in the protocol. */
+  say(session, text, { when_busy, model }) {
+    const say = this.#keep({ session, id: newId(), text, when_busy, model });
+    save(this.#storage, this.#all.values());
     this.#deliver(say);
     this.emit("change", session);
   }
@@ -77,6 +74,18 @@ export class Says extends Emitter {
     }
   }
 
+  /** Send one now that waits for its time. */
+  hurry(id) {
+    const say = this.#all.get(id);
+    if (say) this.#deliver(say);
+  }
+
+  /** Take one back that was refused for now: its text goes back to the person. */
+  takeBack(id) {
+    const say = this.#all.get(id);
+    if (say?.problem && !say.flying) this.#giveBack(say);
+  }
+
   forget(session) {
     for (const say of this.of(session)) this.#drop(say);
   }
@@ -84,8 +93,9 @@ export class Says extends Emitter {
   // Without a connection it stays: whoever connects again calls restore().
   async #deliver(say) {
     if (say.flying || !this.#all.has(say.id)) return;
-    const { session, id, text } = say;
-    const sent = this.#send("say", { session, id, text });
+    clearTimeout(say.timer);
+    const { session, id, text, when_busy, model } = say;
+    const sent = this.#send("say", { session, id, text, when_busy, model });
     if (!sent) return;
     say.flying = true;
     try {
@@ -98,7 +108,7 @@ export class Says extends Emitter {
   }
 
   #accept(say, { run, at }) {
-    Object.assign(say, { run, problem: null, tries: 0 });
+    Object.assign(say, { run, problem: null, due: null, tries: 0 });
     const session = this.#find(say.session);
     if (session?.at && compare(session.at, at) >= 0 && !isLive(session, say)) this.#drop(say);
     this.emit("change", say.session);
@@ -107,44 +117,32 @@ export class Says extends Emitter {
   #postpone(say, error) {
     if (!this.#all.has(say.id)) return;
     if (error.retry === "no") {
-      this.#drop(say);
       this.emit("refused", { say, error });
+      this.#giveBack(say);
       return;
     }
     if (error.code !== "disconnected") say.problem = ofError(error);
     if (error.retry === "resync") this.emit("resync", say.session);
     const wait_ms = Math.max(error.after_ms ?? 0, 250 + backoff_ms(say.tries++, Math.random()));
-    setTimeout(() => this.#deliver(say), wait_ms);
+    Object.assign(say, { due: Date.now() + wait_ms, mayHurry: !COUNTED.has(error.code) });
+    say.timer = setTimeout(() => this.#deliver(say), wait_ms);
     this.emit("change", say.session);
   }
 
-  #keep(session, id, text) {
-    const say = { session, id, text, run: null, flying: false, tries: 0, problem: null };
+  #giveBack(say) {
+    this.#drop(say);
+    this.emit("returned", say);
+  }
+
+  #keep({ session, id, text, when_busy, model }) {
+    const say = { session, id, text, when_busy, model, run: null, flying: false, tries: 0, problem: null, due: null };
     this.#all.set(id, say);
     return say;
   }
 
   #drop(say) {
     this.#all.delete(say.id);
-    this.#save();
+    save(this.#storage, this.#all.values());
     this.emit("change", say.session);
-  }
-
-  #load() {
-    try {
-      return JSON.parse(this.#storage?.getItem(KEY) ?? "[]");
-    } catch (error) {
-      console.warn("what was kept in this tab cannot be read:", error.message);
-      return [];
-    }
-  }
-
-  #save() {
-    try {
-      const kept = [...this.#all.values()].map(({ session, id, text }) => ({ session, id, text }));
-      this.#storage?.setItem(KEY, JSON.stringify(kept));
-    } catch (error) {
-      console.warn("what was said cannot be kept in this tab:", error.message);
-    }
   }
 }

@@ -5,7 +5,7 @@
 
 import { ChatError, disconnected } from "./errors.js";
 
-const SUBPROTOCOL = "chat.v1.json";
+export const SUBPROTOCOL = "chat.v1.json";
 const REPLY_MS = 30_000;
 
 let lastRef = 0;

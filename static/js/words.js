@@ -4,13 +4,13 @@ import { timeOf } from "./cursor.js";
 import { number, time } from "./language.js";
 import { answers } from "./words/answers.js";
 import { connection } from "./words/connection.js";
-import { errors } from "./words/errors.js";
+import { errors, waiting } from "./words/errors.js";
 import { sessions } from "./words/sessions.js";
 import { tools } from "./words/tools.js";
 
 /** Of a connection {state, welcome, code}. */
 export function ofConnection({ state, welcome, code }, isOnline) {
-  if (state === "open") return connection.open(welcome.node);
+  if (state === "open") return connection.open;
   if (state === "closed") return `${connection.closings[code] ?? connection.closed} ${connection.reload}`;
   if (connection.crowded[code]) return connection.crowded[code];
   if (!isOnline) return connection.offline;
@@ -19,6 +19,14 @@ export function ofConnection({ state, welcome, code }, isOnline) {
 
 /** Of what was wrong with a command: a ChatError, or any {code, message}. */
 export const ofError = ({ code, message }) => errors[code] ?? message;
+
+/** How long it is, of ms: "12 s", "5 min", "3 h". */
+export function ofSpan(ms) {
+  const seconds = Math.max(1, Math.ceil(ms / 1_000));
+  if (seconds < 120) return waiting.seconds(number(seconds));
+  if (seconds < 7_200) return waiting.minutes(number(Math.ceil(seconds / 60)));
+  return waiting.hours(number(Math.ceil(seconds / 3_600)));
+}
 
 /** Of a turn of the assistant that was stopped or failed; "" for one that is done. */
 export function ofEnd({ state, code, text }) {

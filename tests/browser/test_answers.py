@@ -1,10 +1,15 @@
 """What stands around an answer in the page: tools, approvals, thinking, and what one can do with a turn."""
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, WebSocketRoute, expect
 
 from app.agent.flow import Piece
+from app.core.errors import ContentRefused, ModelTimeout
 from tests.browser.chromium import Tab, person, tab
+from tests.browser.test_composer import HEARD
 from tests.browser.test_page import WIDER
 from tests.cluster.test_tools import Counted
 from tests.servers import Script, call, serving, two, until
@@ -15,6 +20,32 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def done(here: Tab) -> None:
     """Wait until the last answer is done."""
     await expect(here.answers.last).to_have_attribute("data-state", "done")
+
+
+def keeping(route: WebSocketRoute, held: list[str | bytes]) -> None:
+    """Keep back the page's decision until `held` is emptied; and what the server says meanwhile, so that it is late."""
+    server = route.connect_to_server()
+
+    async def release(message: str | bytes, pass_on: Callable[[str | bytes], None]) -> None:
+        await until(lambda: not held)
+        pass_on(message)
+
+    def said(message: str | bytes) -> None:
+        if '"answer"' in str(message):
+            held.append(message)
+            tasks.append(asyncio.ensure_future(release(message, server.send)))
+        else:
+            server.send(message)
+
+    def heard(message: str | bytes) -> None:
+        if held:
+            tasks.append(asyncio.ensure_future(release(message, route.send)))
+        else:
+            route.send(message)
+
+    tasks: list[asyncio.Future[None]] = []
+    route.on_message(said)
+    server.on_message(heard)
 
 
 async def test_tools_and_thinking_are_there_after_a_reload(browser: Browser, redis_url: str, model: Script) -> None:
@@ -125,3 +156,90 @@ async def test_an_answer_is_paused_and_goes_on(browser: Browser, redis_url: str,
         await here.button("Go on").click()
         await done(here)
         await expect(here.answers.locator(".text")).to_contain_text("two.")
+
+
+async def test_an_answer_that_failed_is_answered_by_another_model(
+    browser: Browser, redis_url: str, model: Script
+) -> None:
+    """Its card says why and what can be done; each try leads to the next model, also by keys."""
+    model.takeover = "fail"
+    model.answers.extend([[ContentRefused("no")], [ModelTimeout("the model is silent")]])
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        await here.say("Tell me.")
+        card = here.answers.locator(".failure")
+        await expect(card).to_contain_text("the model refused the content (content_refused)")
+        await expect(card).to_contain_text("Edit your message to put it differently.")
+        await here.button("Answer with script-2").press("Enter")
+        await expect(card).to_contain_text("the model took too long (model_timeout)")
+        await expect(here.text).to_be_focused()
+        await here.button("Answer with script-1").press("Enter")
+        await here.expect_text(0, "You said: Tell me.")
+        await expect(card).to_have_count(0)
+        await expect(here.answers.locator(".origin")).to_contain_text("script-1 · node a · ")
+
+
+async def test_an_answer_is_read_aloud_by_sentences(browser: Browser, redis_url: str, model: Script) -> None:
+    """Each is read once and whole, without its marks: at most once a second, never a piece; then how it ended."""
+    sentences = ["**One** is first. ", "Two: `two`! ", "Three goes\nover lines. ", "And the rest"]
+    pieces = [letter for sentence in sentences for letter in sentence]
+    model.answers.append([step for piece in pieces for step in (piece, 0.04)])
+    async with (
+        serving(redis_url, model, flush_ms=0) as node,
+        person(browser) as ada,
+        tab(ada, node.http) as here,
+    ):
+        await here.page.evaluate(HEARD)
+        await here.say("Tell me.")
+        await done(here)
+        await here.expect_text(0, "".join(sentences))
+        heard = await here.page.evaluate("heard")
+        assert 2 <= len(heard) <= len(sentences) + 1
+        assert " ".join(" ".join(heard).split()) == "One is first. Two: two! Three goes over lines. And the rest"
+        assert all(text.rstrip()[-1] in ".!s" for text in heard[:-1])
+
+
+async def test_an_answer_is_copied_as_it_was_written(browser: Browser, redis_url: str, model: Script) -> None:
+    """Its Markdown, also where the page may not use the clipboard; of a block of code, the code."""
+    source = "A **bold** word:\n\n```js\nlet x = 1;\n```\n\nEnd."
+    model.answers.append([source])
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        await here.say("Tell me.")
+        await done(here)
+        for is_allowed in (True, False):
+            if not is_allowed:
+                await here.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+            for place, text in ((".turn-actions", source), (".code-head", "let x = 1;")):
+                button = here.answers.locator(f"{place} button").first
+                await button.press("Enter")
+                await expect(button).to_have_text("Copied")
+                await expect(here.page.locator("#announce")).to_have_text("Copied")
+                await expect(button).to_be_focused()
+                await here.text.fill("")
+                await here.text.press("Control+v")
+                await expect(here.text).to_have_value(text)
+
+
+async def test_who_decides_second_is_told(browser: Browser, redis_url: str, model: Script) -> None:
+    """Two tabs decide on one approval at once: what the first said stands, and the other hears that it was late."""
+    counted = Counted()
+    counted.gate.clear()
+    model.answers.extend([["Shall I?", call("pay", {"euros": 5})], ["So."]])
+    async with serving(redis_url, model, tools=counted.tools) as node, person(browser) as ada, tab(ada, node.http) as one:
+        await one.say("Pay.")
+        await expect(one.button("Allow")).to_be_visible()
+        async with tab(ada, f"{node.http}/#{await one.session()}") as other:
+            await expect(other.button("Deny")).to_be_visible()
+            held: list[str | bytes] = []
+            await other.page.route_web_socket("**/ws", lambda route: keeping(route, held))
+            await other.page.reload()
+            await other.button("Deny").press("Enter")
+            await other.page.get_by_label("Reason (optional)").press("Enter")
+            await until(lambda: held)
+            await one.button("Allow").press("Enter")
+            await until(lambda: counted.calls)
+            await expect(one.page.locator(".ask")).to_contain_text("You allowed it.")
+            held.clear()
+            await expect(other.page.locator(".ask")).to_contain_text("Somebody else decided first.")
+            await expect(other.page.locator(".ask-decided")).to_be_focused()
+        counted.gate.set()
+        await done(one)

@@ -1,18 +1,21 @@
 """The page and its connection: which node serves it, what it says when that goes, and that nothing is lost."""
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from app.edge.serve import drain
-from tests.browser.chromium import person, tab
-from tests.servers import Script, free_port, serving, until
+from app.edge.websocket import Connection
+from tests.browser.chromium import Tab, person, tab
+from tests.servers import Script, Served, becomes, free_port, serving, until
 
 # What chromium itself writes when nobody listens: for the socket, and for the icon, which it fetches again with each
 # step in the history.
 REFUSED = r"^(WebSocket connection to \S+/ws' failed|Failed to load .*ERR_CONNECTION_REFUSED \S+/favicon\.svg$)"
+ONLINE = "dispatchEvent(new Event('online'))"
 WORDS = ["Hé ", "漢字 ", "😀\n", "👩‍👩‍👧 ", "end."]
 
 # Notes each state of the connection that the page shows, and how often the answer's text grew shorter.
@@ -34,11 +37,146 @@ WATCH = """() => {
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_the_page_says_which_node_serves_it(browser: Browser, redis_url: str, model: Script) -> None:
-    """In words, once there is a connection; and in the document, for its looks."""
+async def served_by(here: Tab, name: str) -> None:
+    """Wait until the page is connected to the node of this name."""
+    await expect(here.status).to_have_text("connected")
+    await expect(here.page.locator("html")).to_have_attribute("data-connection", "open")
+    await expect(here.page.locator("html")).to_have_attribute("data-node", name)
+
+
+def cut(node: Served) -> None:
+    """Cut all connections of a node, as one that starts anew does."""
+    for connection in list(node.site.connections):
+        connection.end(1012)
+
+
+async def came_back(here: Tab, node: Served, before: set[Connection]) -> bool:
+    """Tell the page that there is a network; whether it has a new connection to the node."""
+    await here.page.evaluate(ONLINE)
+    return bool(node.site.connections - before)
+
+
+async def test_the_details_say_how_it_stands(browser: Browser, redis_url: str, model: Script) -> None:
+    """In a panel beside the quiet line, by keyboard; it is copied without secrets, and Esc closes nothing else."""
     async with serving(redis_url, model, "north") as node, person(browser) as ada, tab(ada, node.http) as here:
-        await expect(here.status).to_have_text("connected to node north")
-        await expect(here.page.locator("html")).to_have_attribute("data-connection", "open")
+        await ada.grant_permissions(["clipboard-read", "clipboard-write"])
+        await here.say("First.")
+        await here.expect_text(0, "You said: First.")
+        before = set(node.site.connections)
+        cut(node)
+        await until(lambda: node.site.connections - before)
+        await served_by(here, "north")
+        await here.status.press("Enter")
+        panel, facts = here.page.locator("#details"), here.page.locator("#details-list dd")
+        await expect(panel).to_be_focused()
+        await expect(facts.nth(0)).to_have_text("north")
+        await expect(facts.nth(2)).to_have_text(re.compile(r"^\d+ ms$"))
+        await expect(facts.nth(5)).to_have_text("1 ×, 0 entries brought back")
+        await here.page.keyboard.press("Tab")
+        await here.page.keyboard.press("Enter")
+        await expect(here.button("Copied")).to_be_visible()
+        copied = await here.page.evaluate("navigator.clipboard.readText()")
+        (user,) = {connection.user.key for connection in node.site.connections}
+        assert copied.startswith("Node: north\nSince: ")
+        assert f"User: {user[:6]}…" in copied
+        assert user not in copied
+        await here.page.keyboard.press("Escape")
+        await expect(panel).to_be_hidden()
+        await expect(here.status).to_be_focused()
+        await here.status.click()
+        await here.text.focus()
+        await expect(panel).to_be_hidden()
+        await expect(here.text).to_be_focused()
+
+
+async def test_what_was_missed_is_counted_in_words(
+    browser: Browser, redis_url: str, model: Script, steps: asyncio.Semaphore
+) -> None:
+    """After a time without a node: for a moment, in the line and once aloud. A short gap shows nothing."""
+    port = free_port()
+    model.answers.append(["One ", "two three, ", "four. ", "end."])
+    async with AsyncExitStack() as gone, serving(redis_url, model, "b") as b, person(browser) as ada:
+        a = await gone.enter_async_context(serving(redis_url, model, "a", port=port))
+        async with tab(ada, "about:blank", excused=REFUSED) as here:
+            await here.page.clock.install()
+            await here.page.goto(f"{a.http}/#tale")
+            await served_by(here, "a")
+            assert (await ada.request.post(f"{b.http}/api/sessions/tale/turns", data={"text": "Tell me."})).ok
+            steps.release()
+            await here.expect_text(0, "One ")
+            await here.page.evaluate(WATCH)
+            await here.page.clock.pause_at(await here.page.evaluate("Date.now() + 1000"))
+            before = set(a.site.connections)
+            cut(a)
+            await becomes(lambda: came_back(here, a, before))
+            await here.page.clock.fast_forward(1_000)
+            await here.page.clock.resume()
+            await served_by(here, "a")
+            assert (await here.page.evaluate("seen"))["states"] == ["open"]
+            await gone.aclose()
+            await expect(here.status).to_have_text("reconnecting, nothing is lost")
+            await expect(here.page.locator("#status-said")).to_have_text("reconnecting, nothing is lost")
+            for _ in range(4):
+                steps.release()
+            await until(lambda: model.closed == 1)
+            async with serving(redis_url, model, "c", port=port):
+                await here.page.evaluate(ONLINE)
+                await expect(here.status).to_have_text("caught up, 4 words")
+                await expect(here.page.locator("#status-said")).to_have_text("caught up, 4 words")
+                await here.expect_text(0, "One two three, four. end.")
+                await here.page.clock.fast_forward(4_000)
+                await served_by(here, "c")
+
+
+async def test_a_page_that_is_online_again_is_back_at_once(
+    browser: Browser, redis_url: str, model: Script, steps: asyncio.Semaphore
+) -> None:
+    """Without waiting for its next try, which never comes here; what was written meanwhile is there."""
+    model.answers.append(list(WORDS))
+    async with (
+        serving(redis_url, model) as node,
+        person(browser) as ada,
+        tab(ada, "about:blank", excused="ERR_INTERNET_DISCONNECTED") as here,
+    ):
+        await here.page.clock.install()
+        await here.page.goto(node.http)
+        await here.say("Tell me.")
+        steps.release()
+        await here.expect_text(0, WORDS[0])
+        await ada.set_offline(True)
+        cut(node)
+        await expect(here.status).to_have_text("you are offline; nothing is lost")
+        for _ in range(len(WORDS)):
+            steps.release()
+        await until(lambda: model.closed == 1)
+        await here.page.clock.pause_at(await here.page.evaluate("Date.now() + 1000"))
+        assert not node.site.connections
+        await ada.set_offline(False)
+        await until(lambda: node.site.connections)
+        await here.page.clock.resume()
+        await here.expect_text(0, "".join(WORDS))
+        assert node.node.differing == 0
+
+
+async def test_a_page_that_slept_goes_on(
+    browser: Browser, redis_url: str, model: Script, steps: asyncio.Semaphore
+) -> None:
+    """The browser froze it, and its connection was lost meanwhile: what was written is there when it wakes."""
+    model.answers.append(list(WORDS))
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        await here.say("Tell me.")
+        steps.release()
+        await here.expect_text(0, WORDS[0])
+        control = await ada.new_cdp_session(here.page)
+        await control.send("Page.setWebLifecycleState", {"state": "frozen"})
+        cut(node)
+        for _ in range(len(WORDS)):
+            steps.release()
+        await until(lambda: model.closed == 1)
+        assert not node.site.connections
+        await control.send("Page.setWebLifecycleState", {"state": "active"})
+        await here.expect_text(0, "".join(WORDS))
+        assert node.node.differing == 0
 
 
 async def test_a_node_goes_and_the_page_moves_to_another(
@@ -54,13 +192,13 @@ async def test_a_node_goes_and_the_page_moves_to_another(
             await speaker.say("Tell me.")
             session = await speaker.session()
             async with tab(ada, f"{a.http}/#{session}", excused=REFUSED) as here:
-                await expect(here.status).to_have_text("connected to node a")
+                await served_by(here, "a")
                 for count in range(1, len(WORDS)):
                     steps.release()
                     await here.expect_text(0, "".join(WORDS[:count]))
                     if count == 2:
                         await gone.aclose()
-                await expect(here.status).to_have_text("connected to node b")
+                await served_by(here, "b")
                 steps.release()
                 await expect(here.answers).to_have_attribute("data-state", "done")
                 await here.expect_text(0, "".join(WORDS))
@@ -84,13 +222,13 @@ async def test_a_node_that_leaves_sends_the_page_to_another(
         person(browser) as ada,
         tab(ada, a.http) as here,
     ):
-        await expect(here.status).to_have_text("connected to node a")
+        await served_by(here, "a")
         await here.page.evaluate(WATCH)
         await here.say("Tell me.")
         steps.release()
         await here.expect_text(0, WORDS[0])
         draining = asyncio.create_task(drain(a.node, a.site, asyncio.Event()))
-        await expect(here.status).to_have_text("connected to node b")
+        await served_by(here, "b")
         for _ in range(len(WORDS) + 1):
             steps.release()
         await here.expect_text(0, "".join(WORDS))
@@ -116,7 +254,7 @@ async def test_the_node_that_answers_is_killed_and_the_page_shows_the_whole_answ
             await here.expect_text(0, "Half an ")
             a.node.runner.abandon()
             await gone.aclose()
-            await expect(here.status).to_have_text("connected to node b")
+            await served_by(here, "b")
             await here.expect_text(0, "".join(WORDS))
             await expect(here.answers).to_have_attribute("data-state", "done")
             assert (len(model.asked), b.node.rescue.claimed.total(), b.node.differing) == (2, 1, 0)
@@ -139,7 +277,7 @@ async def test_what_is_said_while_there_is_no_node_is_answered_later(
             await expect(here.turns.last).to_have_attribute("data-state", "pending")
             await expect(here.turns.last).to_contain_text("Not sent yet.")
             async with serving(redis_url, model, "c", port=port) as c:
-                await expect(here.status).to_have_text("connected to node c")
+                await served_by(here, "c")
                 await here.expect_text(1, "You said: Second.")
                 await expect(here.turns.locator(".text")).to_have_text(
                     ["First.", "You said: First.", "Second.", "You said: Second."]
@@ -155,10 +293,9 @@ async def test_a_socket_is_cut_and_nothing_is_lost_or_said_twice(
     async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
         expected: list[str] = []
         for number in range(3):
-            await expect(here.status).to_have_text("connected to node a")
+            await served_by(here, "a")
             await here.say(f"Number {number}.")
-            for connection in list(node.site.connections):
-                connection.end(1012)
+            cut(node)
             expected += [f"Number {number}.", f"You said: Number {number}."]
             await expect(here.turns.locator(".text")).to_have_text(expected)
         await until(lambda: node.node.runner.running == 0)

@@ -1,6 +1,7 @@
 """Answers as Markdown, in chromium against a real node: what it becomes, that it only grows, and what it may not do."""
 
 import asyncio
+import random
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -115,6 +116,29 @@ ANEW = """async (texts) => {
     return text.element.innerHTML;
   });
 }"""
+PIECEWISE = """async ([text, sizes]) => {
+  const { Text } = await import("/static/js/view/text.js");
+  const frame = () => new Promise(requestAnimationFrame);
+  const shown = async (steps) => {
+    const one = new Text(document.body.appendChild(document.createElement("div")));
+    for (const to of steps) one.show(text.slice(0, to), { over: to === text.length });
+    while (one.isBehind) await frame();
+    one.element.remove();
+    for (const code of one.element.querySelectorAll("pre code")) code.textContent = code.textContent;
+    return one.element.innerHTML;
+  };
+  const steps = [];
+  for (let at = 0, turn = 0; at < text.length; turn += 1) {
+    at = Math.min(text.length, at + sizes[turn % sizes.length]);
+    if (/[\\ud800-\\udbff]/.test(text[at - 1])) at += 1;
+    steps.push(at);
+  }
+  const [whole, pieces] = [await shown([text.length]), await shown(steps)];
+  return [whole === pieces, whole.length];
+}"""
+MARKUP = """() => {
+  try { document.createElement("div").innerHTML = "<b>"; } catch (error) { return error.name; }
+}"""
 SLOW_MS = 250  # two busy cores; alone it is about 60
 ROWS = "".join(f"| row {number} | `{number}` | text {number} |\n" for number in range(2000))
 TABLE = f"| name | value | and *more* |\n|---|---|---|\n{ROWS}"
@@ -189,10 +213,10 @@ async def test_an_answer_that_begins_anew_is_shown_anew(browser: Browser, redis_
     async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
         shown = await here.page.evaluate(ANEW, ["- **ab", "Fresh *te", "Fresh *text*.", "Fresh *text*.\n\n> More"])
         assert shown == [
-            '<ul><li dir="auto"><strong>a</strong></li></ul>',
-            '<p dir="auto">Fresh <em>t</em></p>',
-            '<p dir="auto">Fresh <em>text</em></p>',
-            '<p dir="auto">Fresh <em>text</em>.</p><blockquote dir="auto"><p dir="auto">More</p></blockquote>',
+            '<ul dir="ltr"><li dir="ltr"><strong>a</strong></li></ul>',
+            '<p dir="ltr">Fresh <em>t</em></p>',
+            '<p dir="ltr">Fresh <em>text</em></p>',
+            '<p dir="ltr">Fresh <em>text</em>.</p><blockquote dir="ltr"><p dir="ltr">More</p></blockquote>',
         ]
 
 
@@ -221,6 +245,42 @@ async def test_hostile_markdown_runs_nothing_and_asks_nobody(browser: Browser, r
         assert set(links) == {"https: noopener noreferrer nofollow _blank"}
         handlers = "(all) => all.flatMap((one) => one.getAttributeNames()).filter((name) => name.startsWith('on'))"
         assert await here.page.locator(".markdown *").evaluate_all(handlers) == []
+
+
+async def test_whatever_the_pieces_the_elements_are_the_same(browser: Browser, redis_url: str, model: Script) -> None:
+    """Of long paragraphs, long lines, hostile ones and everything else, written in slices or as it was streamed."""
+    chance = random.Random(10)
+    corpus = [
+        EVERYTHING * 20,
+        "\n\n".join(HOSTILE),
+        "word *a* _b_ " * 900,
+        "a line of it\n" * 900,
+        "x" * 20_000,
+        "$a " * 4000,
+    ]
+    corpus += [
+        "`" * 9000,
+        "> a\n" * 3000,
+        "- [a](b" * 3000,
+        "http://" + "a" * 5000,
+        "\u0627 \U0001f600" * 4000,
+        TABLE[:9000],
+    ]
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        for text in (*corpus, "\n\n".join(corpus)):
+            sizes = [chance.choice((1, 2, 3, 7, 40, 300, 5000)) for _ in range(97)]
+            same, length = await here.page.evaluate(PIECEWISE, [text, sizes])
+            assert (same, length > 0) == (True, True), (text[:40], sizes)
+
+
+async def test_no_markup_becomes_elements(browser: Browser, redis_url: str, model: Script) -> None:
+    """The page itself cannot, whoever runs in it: `innerHTML` throws."""
+    async with (
+        serving(redis_url, model) as node,
+        person(browser) as ada,
+        tab(ada, node.http, excused="Trusted|CSP") as here,
+    ):
+        assert await here.page.evaluate(MARKUP) == "TypeError"
 
 
 @pytest.mark.parametrize("long", [TABLE, MIXED], ids=["table", "mixed"])

@@ -250,8 +250,8 @@ async def test_who_is_revoked_is_led_out(
         steps.release()
         await here.page.goto(await invitation(node))
         await signed_in(here)
-        await expect(here.text).to_have_value("And then")
         await here.page.goto(f"{node.http}/#{session}")
+        await expect(here.text).to_have_value("And then")
         await here.expect_text(0, "one two")
 
 

@@ -22,7 +22,7 @@ MODES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "operator": (JWT, bearer("root", role="operator", seconds=3600.0)),
     "nobody": (JWT, {}),
 }
-SETTINGS = settings(max_examples=7, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 LEAST = 3  # cases a door, of all together: some ask for nothing
 
 

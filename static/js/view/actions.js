@@ -4,7 +4,7 @@
 
 import { answers } from "../words/answers.js";
 import { copying } from "../words/composer.js";
-import { copied } from "./copy.js";
+import { copyBy } from "./copy.js";
 import { byId, focusWriting, make } from "./dom.js";
 import { Editor } from "./editor.js";
 
@@ -18,7 +18,7 @@ const old = ({ role, text }) =>
     make("p", { className: "old-text", dir: "auto" }, text || answers.nothing));
 
 export class Actions {
-  #copy = link(copying.copy, () => this.#copyText());
+  #copy = link(copying.copy, () => copyBy(this.#copy, this.body, this.#item.text));
   #again = link(answers.again, () => (this.#asked && this.chat.deeds.again(this.#asked), focusWriting()));
   #edit = link(answers.edit, () => this.#editor.open(this.#item));
   #rates = Object.keys(SIDES).map((side) => this.#rate(side));
@@ -51,17 +51,16 @@ export class Actions {
     this.#replaced.hidden = !stands || !item.replaced?.length;
   }
 
+  /** Edit the turn, as its button does; whoever leaves the editor is back where one writes. */
+  edit() {
+    if (!this.#edit.hidden) this.#editor.open(this.#item, { back: byId("composer-text") });
+  }
+
   #rate(side) {
     const isSet = () => this.#item.rating?.value === side;
     const button = link(SIDES[side], () => this.chat.deeds.rate(this.#item.id, isSet() ? null : side));
     button.dataset.side = side;
     return button;
-  }
-
-  async #copyText() {
-    byId("announce").textContent = (await copied(this.body, this.#item.text)) ? copying.copied : copying.selected;
-    this.#copy.textContent = byId("announce").textContent;
-    setTimeout(() => (this.#copy.textContent = copying.copy), 2_000);
   }
 
   async #bring() {

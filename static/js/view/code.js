@@ -1,9 +1,9 @@
 // A block of code: its language, a button that copies it, and colours once it is finished.
 
 import { copying } from "../words/composer.js";
-import { byId, make } from "./dom.js";
+import { copyBy } from "./copy.js";
+import { make } from "./dom.js";
 
-const SHOWN_MS = 2_000;
 const COLOURED_LENGTH = 20_000; // longer ones stay plain: colouring them would hold up the page
 
 let loading = null;
@@ -14,26 +14,15 @@ const highlighter = () => (loading ??= import("./highlight.js"));
 /** Wait until the page has nothing better to do. */
 const idle = () => new Promise((resolve) => (globalThis.requestIdleCallback ?? setTimeout)(resolve));
 
-/** Select what `element` shows: without a clipboard, that can be copied, or it stays selected. */
-function select(element) {
-  const range = document.createRange();
-  range.selectNodeContents(element);
-  const selection = getSelection();
-  selection.removeAllRanges();
-  selection.addRange(range);
-  return document.execCommand("copy");
-}
-
 export class CodeBlock {
   #button = make("button", { type: "button", className: "link", ariaLabel: copying.code }, copying.copy);
   #head = make("div", { className: "code-head" }, this.#button);
   #language = "";
-  #timer = null;
 
   constructor() {
     this.code = make("code");
     this.element = make("div", { className: "code", dir: "ltr" }, this.#head, make("pre", {}, this.code));
-    this.#button.addEventListener("click", () => this.#copy());
+    this.#button.addEventListener("click", () => copyBy(this.#button, this.code));
   }
 
   /** What stands behind the fence; its first word is the language. */
@@ -52,17 +41,5 @@ export class CodeBlock {
     if (selected.type === "Range" && selected.containsNode(this.code, true)) return; // one holds it just now
     const parts = coloured(text, this.#language);
     if (parts && this.code.textContent === text) this.code.replaceChildren(...parts);
-  }
-
-  async #copy() {
-    let isCopied = true;
-    try {
-      await navigator.clipboard.writeText(this.code.textContent);
-    } catch {
-      isCopied = select(this.code);
-    }
-    byId("announce").textContent = this.#button.textContent = isCopied ? copying.copied : copying.selected;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => (this.#button.textContent = copying.copy), SHOWN_MS);
   }
 }

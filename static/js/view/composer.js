@@ -1,59 +1,82 @@
 // Where one writes. Enter sends, Shift + Enter begins a line, Esc stops; what is typed is never lost.
+//
+// While an answer runs, Enter queues what is written, and Ctrl/Cmd + Enter sends it now, which stops the answer.
+// ArrowUp in an empty field takes the last message up again. Tabs that show one conversation share its draft, as long
+// as only one of them is written in.
 
-import { composer as words } from "../words/composer.js";
+import { ComposerBar } from "./composer_bar.js";
 import { byId, coalesced, focusWriting } from "./dom.js";
+
+/** An input method's key chooses a word: `isComposing`, or the key code 229 that Safari sends after it. */
+const isComposed = (event) => event.isComposing || event.keyCode === 229;
 
 export class Composer {
   #form = byId("composer");
   #text = byId("composer-text");
-  #send = byId("send");
-  #stop = byId("stop");
-  #hint = byId("composer-hint");
-  #drafts = new Map();
+  #bar = new ComposerBar({ interrupt: () => this.#say("interrupt"), stop: () => this.#stopRun() });
   #session = null;
+  #key = "";
+  #isTyped = false;
+  #isKnown = false;
 
-  /** `said()` is called after something was said; `problem(words)` when it cannot be. */
-  constructor({ chat, said, problem }) {
-    Object.assign(this, { chat, said, problem });
+  /** `said()` is called after something was said; `problem(words)` when it cannot be; `edit(id)` edits a turn. */
+  constructor({ chat, drafts, said, problem, edit }) {
+    Object.assign(this, { chat, drafts, said, problem, edit });
     const draw = coalesced(() => this.#draw());
     chat.on("change", (id) => id === chat.session?.session && draw());
-    chat.on("refused", ({ say }) => this.putBack(say.session, say.text));
+    chat.on("returned", ({ session, text }) => this.putBack(session, text));
+    drafts.on("change", () => this.#isTyped || this.#take());
     this.#form.addEventListener("submit", (event) => (event.preventDefault(), this.#say()));
     this.#text.addEventListener("input", () => this.#typed());
     this.#text.addEventListener("keydown", (event) => this.#pressed(event));
-    this.#stop.addEventListener("click", () => this.#stopRun());
     document.addEventListener("keydown", (event) => this.#escaped(event));
     addEventListener("resize", () => this.#fit());
   }
 
-  /** Change to a session: each keeps its own draft. */
-  show(id) {
-    if (this.#session) this.#drafts.set(this.#session, this.#text.value);
+  /** Change to a session; `isFresh` if it has not begun. Each keeps its own draft. */
+  show(id, { isFresh = false } = {}) {
     this.#session = id;
-    this.#text.value = this.#drafts.get(id) ?? "";
-    this.#drafts.delete(id);
-    this.#typed();
-    this.#draw();
+    this.#key = isFresh ? "" : id;
+    this.#take();
     focusWriting();
   }
 
-  /** Give a text that was refused back to the person, before what was typed since. */
+  /** It is known who is here: their drafts may be seen, and kept. */
+  known() {
+    const typed = this.#isTyped ? this.#text.value : "";
+    this.#isKnown = true;
+    if (!typed) return this.#isTyped || this.#take();
+    const draft = this.drafts.of(this.#key);
+    if (draft && draft !== typed) this.putBack(this.#session, draft);
+    else this.#typed();
+  }
+
+  /** Give a text back to the person, before what was typed since. */
   putBack(session, text) {
     const isHere = session === this.#session;
-    const typed = isHere ? this.#text.value : (this.#drafts.get(session) ?? "");
+    const typed = isHere ? this.#text.value : this.drafts.of(session);
     const whole = typed ? `${text}\n\n${typed}` : text;
-    if (!isHere) return this.#drafts.set(session, whole);
+    if (!isHere) return this.drafts.set(session, whole);
     this.#text.value = whole;
     this.#typed();
   }
 
-  #say() {
+  #take() {
+    this.#text.value = this.#isKnown ? this.drafts.of(this.#key) : "";
+    this.#isTyped = false;
+    this.#shape();
+  }
+
+  #say(when_busy = "queue") {
     const text = this.#text.value.trimEnd();
     if (!text.trim()) return;
-    const why = this.chat.say(text);
+    const why = this.chat.say(text, when_busy);
     if (why) return this.problem(why);
     this.#text.value = "";
     this.#typed();
+    this.drafts.flush();
+    this.#key = this.#session;
+    this.#isTyped = false;
     this.#text.focus();
     this.said();
   }
@@ -64,21 +87,39 @@ export class Composer {
     focusWriting();
   }
 
-  // An input method's Enter chooses a word: `isComposing`, or the key code 229 that Safari sends after it.
   #pressed(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (isComposed(event)) return;
+    if (event.key === "ArrowUp" && !this.#text.value && !event.shiftKey) return this.#recall(event);
+    if (event.key !== "Enter" || event.shiftKey) return;
     event.preventDefault();
-    this.#say();
+    this.#say(event.ctrlKey || event.metaKey ? "interrupt" : "queue");
+  }
+
+  // What waits is taken back into the field; what stands is edited in its place.
+  async #recall(event) {
+    const { session, queued = [], turns = [] } = this.chat.session ?? {};
+    if (this.chat.unseen.length) return;
+    const [waiting, last] = [queued.at(-1), turns.findLast(({ role }) => role === "user")];
+    if (!waiting && !last) return;
+    event.preventDefault();
+    if (!waiting) return this.edit(last.id);
+    if (await this.chat.stop(waiting.run)) this.putBack(session, waiting.text);
   }
 
   #escaped(event) {
-    if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+    if (event.key !== "Escape" || event.defaultPrevented || isComposed(event)) return;
     if (document.querySelector("dialog[open]")) return;
     if (this.chat.session?.run) this.#stopRun();
   }
 
   #typed() {
-    this.#send.disabled = !this.#text.value.trim();
+    this.#isTyped = true;
+    if (this.#isKnown) this.drafts.set(this.#key, this.#text.value);
+    this.#shape();
+  }
+
+  #shape() {
+    this.#draw();
     this.#fit();
   }
 
@@ -89,12 +130,8 @@ export class Composer {
   }
 
   #draw() {
-    const { run } = this.chat.session ?? {};
+    const run = this.chat.session?.run ?? null;
     const isStopping = Boolean(run) && this.chat.isStopping(run.id);
-    this.#stop.hidden = !run;
-    this.#stop.disabled = isStopping;
-    this.#stop.textContent = isStopping ? words.stopping : words.stop;
-    this.#send.textContent = run ? words.queue : words.send;
-    this.#hint.textContent = run ? words.busy : words.hint;
+    this.#bar.show({ run, isStopping, isEmpty: !this.#text.value.trim() });
   }
 }

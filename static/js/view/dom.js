@@ -12,6 +12,13 @@ export function focusWriting() {
   if (matchMedia("(hover: hover)").matches) byId("composer-text").focus({ preventScroll: true });
 }
 
+/** Do `change`; if it takes the focus from something in `box`, that goes to where one writes. */
+export function keepingFocus(box, change) {
+  const had = box.contains(document.activeElement);
+  change();
+  if (had && !(box.contains(document.activeElement) && document.activeElement.checkVisibility())) focusWriting();
+}
+
 /** Make an element. `properties` are DOM properties, `data` a dataset; children are nodes or strings. */
 export function make(tag, { data, ...properties } = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);

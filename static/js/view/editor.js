@@ -18,7 +18,10 @@ export class Editor {
     this.element.addEventListener("keydown", (event) => this.#pressed(event));
   }
 
-  open({ id, text }) {
+  /** Edit a turn; `back` has the focus when that is left. */
+  open({ id, text }, { back = null } = {}) {
+    if (this.element.isConnected) return this.#field.focus();
+    Object.assign(this, { back });
     this.#turn = id;
     this.#field.value = text;
     this.#tell("");
@@ -28,7 +31,7 @@ export class Editor {
 
   #close() {
     this.#show(false);
-    this.bar.querySelector("button:not([hidden])")?.focus();
+    (this.back ?? this.bar.querySelector("button:not([hidden])"))?.focus();
   }
 
   #show(isOpen) {

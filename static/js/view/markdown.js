@@ -6,6 +6,7 @@
 import * as smd from "../../vendor/streaming-markdown/smd.min.js";
 import { answers } from "../words/answers.js";
 import { CodeBlock } from "./code.js";
+import { directionOf } from "./direction.js";
 import { make } from "./dom.js";
 
 const SAFE = new Set(["http:", "https:", "mailto:"]);
@@ -23,7 +24,11 @@ const MARKS = {
   [smd.ITALIC_AST]: "*", [smd.ITALIC_UND]: "_", [smd.STRONG_AST]: "**", [smd.STRONG_UND]: "__",
   [smd.STRIKE]: "~~", [smd.LINK]: "[", [smd.IMAGE]: "![",
 };
-const BLOCKS = new Set(["p", "h4", "h5", "h6", "li", "td", "th", "blockquote"]);
+const BLOCKS = new Set(["p", "h4", "h5", "h6", "li", "td", "th", "blockquote", "ul", "ol", "table"]);
+const PART = 8_192; // characters, and some for each block: so much is left out of layout, or is not, together
+const BLOCK = 64;
+const INNER = new Set(["li", "td", "th"]);
+const LONG = 4_096; // characters; from then on the next line of a paragraph begins another one
 const COLUMNS = 64; // what a wider table has more stands in its last column
 const TRAILING = /[.,;:!?'"*_~)\]]+$/;
 // Overrides of the direction of writing: each is shut in, so that it turns round nothing but itself.
@@ -36,36 +41,51 @@ function addressOf(text) {
   return url && SAFE.has(url.protocol) ? url.href : null;
 }
 
+/** Let `element` go on with `text`. */
+function write(element, text) {
+  for (const part of text.split(OVERRIDE)) {
+    if (OVERRIDE.test(part)) element.append(make("bdi", { className: "override" }, part));
+    else if (element.lastChild?.nodeType === Node.TEXT_NODE) element.lastChild.appendData(part);
+    else if (part) element.append(part);
+  }
+}
+
 export class Renderer {
   #waiting = "";
   #open;
+  #part;
   #plain = null;
 
-  constructor(root) { this.#open = [{ element: root }]; }
+  constructor(root) {
+    this.#open = [{ element: root, length: 0, isDirected: true }];
+    this.#part = { element: root, length: 0 };
+  }
 
   get #last() { return this.#open.at(-1); }
 
   add_token(_, token) {
     this.flush();
     const { pending } = this.parser;
+    if (token === smd.LINE_BREAK && this.#isLong) return this.#open.push({ token, element: this.goOn() });
     if (token === smd.CODE_FENCE || token === smd.CODE_BLOCK) {
       const block = new CodeBlock();
-      this.#last.element.append(block.element);
-      this.#open.push({ token, block, element: block.code });
+      this.#place.append(block.element);
+      this.#open.push({ token, block, element: block.code, length: 0, isDirected: true });
       return;
     }
-    this.#open.push({ token, element: this.#made(token) });
+    const element = this.#made(token);
+    const isBlock = BLOCKS.has(element.localName);
+    this.#open.push({ token, element, length: 0, isDirected: !isBlock && this.#last.isDirected });
     if (token === smd.EQUATION_INLINE) this.add_text(null, pending[0] === "$" ? "$" : "\\(");
     if (token === smd.EQUATION_BLOCK) this.add_text(null, `${pending}\n`);
   }
 
   #made(token) {
-    const { element: parent } = this.#last;
+    const parent = this.#place;
     if (token === smd.TABLE_CELL && parent.childElementCount === COLUMNS) return parent.lastElementChild;
     const isHead = token === smd.TABLE_CELL && parent.parentElement.tagName === "THEAD";
     const isNested = token === smd.IMAGE && this.#open.some((open) => open.token === smd.LINK);
     const element = make(isHead ? "th" : isNested ? "span" : TAGS[token] ?? "span");
-    if (BLOCKS.has(element.localName)) element.dir = "auto";
     if (token >= smd.HEADING_1 && token <= smd.HEADING_6) element.dataset.level = token - smd.HEADING_1 + 1;
     if (token === smd.IMAGE) Object.assign(element, { className: "image" }).dataset.kind = answers.image;
     if (token === smd.EQUATION_BLOCK || token === smd.EQUATION_INLINE) element.className = "maths";
@@ -74,6 +94,17 @@ export class Renderer {
     else if (token === smd.TABLE_ROW) this.#rows(parent).append(element);
     else parent.append(element);
     return element;
+  }
+
+  // Where the next element stands: within the open one, or in the last part of the text.
+  get #place() {
+    if (this.#open.length > 1) return this.#last.element;
+    if (this.#part.length >= PART) {
+      this.#part = { element: make("div", { className: "part" }), length: 0 };
+      this.#open[0].element.append(this.#part.element);
+    }
+    this.#part.length += BLOCK;
+    return this.#part.element;
   }
 
   // The first row is the head.
@@ -131,20 +162,55 @@ export class Renderer {
 
   /** Show `text` as it is, after everything else: Markdown that is nested too deep is read no further. */
   plain(text) {
-    if (!this.#plain) this.#last.element.append((this.#plain = make("p", { className: "plain", dir: "auto" })));
-    this.#open = [{ element: this.#plain }];
+    if (!this.#plain) this.#place.append((this.#plain = make("p", { className: "plain" })));
+    if (this.#last.element !== this.#plain) this.#open = [this.#open[0], { element: this.#plain, length: 0 }];
     this.add_text(null, text);
+  }
+
+  /** Go on with a block that became long in another one that looks like the same. Return that. */
+  goOn() {
+    this.flush();
+    const last = this.#open.pop();
+    const { element } = last;
+    const isInner = INNER.has(element.localName);
+    const next = make(isInner ? "div" : element.localName, { className: `${element.className} more`.trim() });
+    if (isInner) element.append(next);
+    else this.#beside(element, next);
+    this.#open.push({ ...last, element: next, length: 0 });
+    if (this.#plain) this.#plain = next;
+    return next;
+  }
+
+  #beside(element, next) {
+    next.dir = element.dir;
+    const place = this.#open.length > 1 ? element.parentElement : this.#place;
+    if (!place.childElementCount) place.classList.add("more");
+    place.append(next);
+  }
+
+  get #isLong() {
+    const { length, element } = this.#last;
+    return length >= LONG && element.localName === "p";
+  }
+
+  // A block runs the way of its first letter, found once: dir="auto" would look for it at each append.
+  #direct(text) {
+    const dir = this.#last.isDirected ? null : directionOf(text);
+    if (!dir) return;
+    for (const open of this.#open.filter(({ isDirected }) => !isDirected)) {
+      if (BLOCKS.has(open.element.localName)) open.element.dir = dir;
+      open.isDirected = true;
+    }
   }
 
   /** Put the text that waits into the page; one node grows, however many pieces there were. */
   flush() {
-    if (!this.#waiting) return;
-    const { element } = this.#last;
-    for (const part of this.#waiting.split(OVERRIDE)) {
-      if (OVERRIDE.test(part)) element.append(make("bdi", { className: "override" }, part));
-      else if (element.lastChild?.nodeType === Node.TEXT_NODE) element.lastChild.appendData(part);
-      else if (part) element.append(part);
-    }
+    const text = this.#waiting;
+    if (!text) return;
     this.#waiting = "";
+    this.#direct(text);
+    this.#part.length += text.length;
+    this.#last.length += text.length;
+    write(this.#last.element, text);
   }
 }

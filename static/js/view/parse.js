@@ -8,14 +8,19 @@ import * as smd from "../../vendor/streaming-markdown/smd.min.js";
 const DEPTH = 24;
 const ROOM = DEPTH + 512; // one piece opens no more than it has characters
 const PENDING = 2_048; // an address; what is longer is none, and the parser looks at all of it each time
-const PIECES = /[_|\n]|[^_|\n]{1,256}/gu;
+const STEP = 256; // so often a line is looked at, wherever it was cut when it came
+const LINE = 4_096; // a longer one goes on in another block at its next space, at twice that anywhere
 const WORD = /[\p{L}\p{N}]$/u;
 const LITERAL = new Set([smd.CODE_BLOCK, smd.CODE_FENCE, smd.CODE_INLINE, smd.EQUATION_BLOCK,
   smd.EQUATION_INLINE, smd.RAW_URL]);
+const BLOCKS = new Set([smd.PARAGRAPH, smd.LIST_ITEM, smd.TABLE_CELL,
+  smd.HEADING_1, smd.HEADING_2, smd.HEADING_3, smd.HEADING_4, smd.HEADING_5, smd.HEADING_6]);
 const UNDERSCORED = new Set([smd.ITALIC_UND, smd.STRONG_UND]);
 
 export class Markdown {
   #before = "";
+  #column = 0;
+  #begun = 0;
   #isPlain = false;
 
   /** Give what is written to `renderer`, which is told its `parser`. */
@@ -29,8 +34,23 @@ export class Markdown {
 
   /** Go on with `text`. */
   write(text) {
-    for (const piece of text.match(PIECES) ?? []) this.#piece(piece);
+    for (let at = 0; at < text.length; ) {
+      const end = this.#endOf(text, at);
+      this.#piece(text.slice(at, end));
+      at = end;
+    }
     this.renderer.flush();
+  }
+
+  // Where what is looked at on its own ends: the same places of a line in whatever pieces it came.
+  #endOf(text, at) {
+    const special = this.#isLong ? /[_|\n ]/g : /[_|\n]/g;
+    special.lastIndex = at;
+    const stop = special.exec(text)?.index ?? text.length;
+    if (stop === at) return at + 1;
+    const room = this.#isLong ? STEP : LINE - (this.#column - this.#begun);
+    const end = at + Math.min(stop - at, STEP - (this.#column % STEP), room);
+    return end < text.length && /[\ud800-\udbff]/.test(text[end - 1]) ? end + 1 : end;
   }
 
   /** Nothing more comes: close whatever is open. */
@@ -45,15 +65,39 @@ export class Markdown {
   }
 
   #piece(piece) {
-    if (this.#isPlain) return this.renderer.plain(piece);
+    const step = Math.floor(this.#column / STEP);
+    this.#column += piece.length;
+    const isLooked = /^[_|\n ]$/.test(piece) || Math.floor(this.#column / STEP) > step;
+    if (this.#isPlain) this.renderer.plain(piece);
+    else this.#write(piece, isLooked);
+    if (isLooked && this.#isLong && (piece === " " || this.#column - this.#begun >= 2 * LINE)) this.#goOn();
+    if (piece === "\n") this.#column = this.#begun = 0;
+  }
+
+  #write(piece, isLooked) {
     const { parser } = this;
     const isInWord = piece === "_" && this.#isInWord;
     if (piece === "\n") this.#endLine();
     if (piece === "|") this.#endCell();
     smd.parser_write(parser, isInWord ? "\\_" : piece);
     if (!isInWord) this.#before = piece;
+    if (!isLooked) return;
     this.#isPlain = parser.len > DEPTH;
     if (this.#isPlain || parser.pending.length > PENDING) this.#close(0);
+  }
+
+  get #isLong() {
+    return this.#column - this.#begun >= LINE;
+  }
+
+  // All of a block is laid out again when something is added to it. What is open within a line that long is closed.
+  #goOn() {
+    this.#begun = this.#column;
+    if (this.#isPlain) return this.renderer.goOn();
+    const block = this.#open.findLastIndex((token) => BLOCKS.has(token));
+    if (block < 0) return;
+    this.#close(block);
+    this.renderer.goOn();
   }
 
   // snake_case is no emphasis.

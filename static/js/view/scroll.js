@@ -21,6 +21,10 @@ export class Scroll {
     sizes.observe(this.#box.firstElementChild);
   }
 
+  get isPinned() {
+    return this.#isPinned;
+  }
+
   pin() {
     this.#isPinned = true;
     this.#follow();

@@ -11,8 +11,8 @@ export class SignOut {
   #button = byId("sign-out");
 
   /** `problem(words)` is called when it cannot be done. */
-  constructor({ connection, problem }) {
-    Object.assign(this, { problem, leaving: null });
+  constructor({ connection, deletions, problem }) {
+    Object.assign(this, { deletions, problem, leaving: null });
     connection.on("connected", ({ features }) => {
       this.#button.hidden = !features?.includes("sign_in");
     });
@@ -27,6 +27,7 @@ export class SignOut {
   // `leaving` is a promise of whether the page is on its way out. Whatever it writes until then is forgotten, too.
   async #leave() {
     this.#button.disabled = true;
+    await this.deletions.flush();
     try {
       const answer = await fetch("/api/sign-in", { method: "DELETE", signal: AbortSignal.timeout(PATIENCE_MS) });
       if (!answer.ok) throw new Error(`status ${answer.status}`);

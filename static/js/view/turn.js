@@ -3,7 +3,8 @@
 import * as words from "../words.js";
 import { answers } from "../words/answers.js";
 import { Actions } from "./actions.js";
-import { focusWriting, grow, make } from "./dom.js";
+import { grow, make } from "./dom.js";
+import { Note } from "./note.js";
 import { Text } from "./text.js";
 import { Work } from "./work.js";
 
@@ -11,17 +12,16 @@ export class Turn {
   #text = document.createTextNode("");
   #who = make("h3", { className: "visually-hidden" });
   #body = make("div", { className: "text", dir: "auto" }, this.#text);
-  #note = make("p", { className: "note" });
+  #note = new Note();
   #answer = null;
   #work = null;
   #actions;
-  #drawn = "";
   #source = null;
   #mayAgain = false;
 
   constructor(chat) {
     this.chat = chat;
-    this.element = make("li", { className: "turn" }, this.#who, this.#body, this.#note);
+    this.element = make("li", { className: "turn" }, this.#who, this.#body, this.#note.element);
     this.#actions = new Actions(chat, this.#body);
     this.element.append(this.#actions.element);
   }
@@ -43,6 +43,11 @@ export class Turn {
     this.#actions.show(item, mayAgain && state === "done" ? (this.#asked(id)?.id ?? null) : null);
   }
 
+  /** Open the editor of a turn that may be edited; leaving it goes back to where one writes. */
+  edit() {
+    this.#actions.edit();
+  }
+
   // A person's words stay as they were written; an answer is Markdown.
   #showAnswer({ state, text }) {
     this.#answer ??= new Text(this.#body);
@@ -51,27 +56,25 @@ export class Turn {
 
   #showWork(item) {
     if (!this.#work && !item.reasoning && !item.tools?.length && !item.asks?.length && !item.calls?.length) return;
-    if (!this.#work) this.element.insertBefore((this.#work = new Work(this.chat)).element, this.#body);
+    if (!this.#work) {
+      this.#work = new Work(this.chat);
+      this.#body.before(this.#work.before);
+      this.#body.after(this.#work.after);
+    }
     this.#work.show(item);
   }
 
-  // Built anew only when something in it changed, so that a focused button is not taken from under the finger.
   #showNote(item) {
-    const origin = item.role === "assistant" ? this.#origin(item) : "";
-    const message = this.#message(item);
-    const action = this.#action(item);
-    const drawn = [origin, message, action?.name, action?.disabled].join("|");
-    if (drawn === this.#drawn) return;
-    this.#drawn = drawn;
-    const parts = [];
-    const press = () => (action.does(), focusWriting());
-    if (message) parts.push(make("span", { className: "note-words" }, message));
-    if (action) {
-      const { name, disabled = false } = action;
-      parts.push(make("button", { type: "button", className: "link", disabled, onclick: press }, name));
-    }
-    if (origin) parts.push(make("span", { className: "origin" }, origin));
-    this.#note.replaceChildren(...parts);
+    const { state, code } = item;
+    const isCard = state === "failed";
+    this.#note.show({
+      message: this.#message(item),
+      advice: isCard ? (answers.advice[code] ?? "") : "",
+      actions: this.#deeds(item).filter(Boolean),
+      origin: item.role === "assistant" ? this.#origin(item) : "",
+      due: state === "pending" && item.isOnline ? item.due : null,
+      isCard,
+    });
   }
 
   #origin({ run, model, node, attempt, at, usage, timing }) {
@@ -87,14 +90,34 @@ export class Turn {
     return words.ofEnd({ state, code, text });
   }
 
-  #action(item) {
-    const { id, role, state, run, mayAgain } = item;
-    if (role === "user" && state === "queued") return this.#stop(run, answers.takeBack);
-    if (state === "held") return this.#goOn(item);
-    if (state === "running" && this.chat.can("carryOn")) return { name: answers.pause, does: () => this.chat.deeds.pause(run) };
-    if (role !== "assistant" || !mayAgain || !["failed", "stopped"].includes(state)) return null;
-    const asked = this.#asked(id);
-    return asked && { name: answers.again, does: () => this.chat.deeds.again(asked.id) };
+  // What can be done about it as it is, besides what can always be done (actions.js).
+  #deeds(item) {
+    const { role, state, run, id } = item;
+    if (state === "pending") return item.problem && item.isOnline ? this.#waiting(item) : [];
+    if (role === "user") return state === "queued" ? [this.#stop(run, answers.takeBack)] : [];
+    if (state === "held") return [this.#goOn(item)];
+    if (state === "running") return [this.chat.can("carryOn") && { name: answers.pause, does: () => this.chat.deeds.pause(run) }];
+    const asked = item.mayAgain && ["failed", "stopped"].includes(state) && this.#asked(id);
+    if (!asked) return [];
+    const other = state === "failed" && this.#otherThan(item.model);
+    return [
+      { name: answers.again, does: () => this.chat.deeds.again(asked.id), isMain: true },
+      other && { name: answers.by(other), does: () => this.chat.deeds.again(asked.id, other) },
+    ];
+  }
+
+  #waiting({ id, mayHurry }) {
+    return [
+      mayHurry && { name: answers.tryNow, does: () => this.chat.deeds.hurry(id), isMain: true },
+      { name: answers.takeBack, does: () => this.chat.deeds.takeBack(id) },
+    ];
+  }
+
+  // The next model after that one, so that trying on leads through all of them; null if there is no other.
+  #otherThan(model) {
+    const { models } = this.chat;
+    const next = models[(models.indexOf(model) + 1) % models.length];
+    return next === model ? null : (next ?? null);
   }
 
   // The person's turn that an answer answers.

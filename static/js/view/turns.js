@@ -2,21 +2,32 @@
 //
 // An item is what one <li> shows; its key is the turn's id (an answer has its run's), so the element of a message that
 // was pending becomes the sent one, and the running answer becomes the finished one, without being built again.
+// A turn in the log never changes: only those between the first and the last that are new are looked at.
 
 import { sessions as words } from "../words/sessions.js";
-import { arrange, byId, coalesced } from "./dom.js";
+import { byId, coalesced, keepingFocus } from "./dom.js";
 import { Scroll } from "./scroll.js";
 import { Turn } from "./turn.js";
 
-/** The items of a session, in order. */
-function itemsOf({ session, unseen }) {
-  const { turns, run, queued } = session;
-  return [
-    ...turns.map((turn) => ({ ...turn, state: turn.state ?? (turn.role === "user" ? "sent" : "done"), source: turn })),
-    ...(run ? [{ ...run, role: "assistant", run: run.id }] : []),
-    ...queued.map((turn) => ({ ...turn, role: "user", state: "queued" })),
-    ...unseen.map((say) => ({ ...say, role: "user", state: "pending" })),
-  ];
+const AHEAD = "800px"; // so near to the beginning, what was before is brought
+
+/** The item of a turn that is in the log. */
+const itemOf = (turn) => ({ ...turn, state: turn.state ?? (turn.role === "user" ? "sent" : "done"), source: turn });
+
+/** The items of what is not in the log yet, in order. */
+const itemsAfter = ({ session: { run, queued }, unseen }) => [
+  ...(run ? [{ ...run, role: "assistant", run: run.id }] : []),
+  ...queued.map((turn) => ({ ...turn, role: "user", state: "queued" })),
+  ...unseen.map((say) => ({ ...say, role: "user", state: "pending" })),
+];
+
+/** How many of the first and how many of the last are the same in two lists. */
+function common(old, now) {
+  const most = Math.min(old.length, now.length);
+  let [first, last] = [0, 0];
+  while (first < most && old[first] === now[first]) first += 1;
+  while (last < most - first && old.at(-1 - last) === now.at(-1 - last)) last += 1;
+  return [first, last];
 }
 
 export class Turns {
@@ -26,13 +37,20 @@ export class Turns {
   #scroll = new Scroll();
   #shown = new Map();
   #session = null;
+  #turns = [];
+  #after = [];
+  #last = null;
+  #isBringing = false;
+  #ahead = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && this.#bringAhead(),
+    { root: byId("scroll"), rootMargin: AHEAD });
 
   constructor({ chat, connection }) {
     Object.assign(this, { chat, connection });
-    const draw = coalesced(() => this.#draw());
+    const draw = coalesced(() => keepingFocus(this.#list, () => this.#draw()));
     chat.on("change", (id) => id === chat.session?.session && draw());
     connection.on("state", draw);
     this.#earlier.addEventListener("click", () => this.#bringEarlier());
+    this.#ahead.observe(this.#earlier);
   }
 
   /** Go to the end and stay there. */
@@ -40,25 +58,63 @@ export class Turns {
     this.#scroll.pin();
   }
 
+  /** Edit one's own turn, if it is shown and stands. */
+  edit(id) {
+    this.#shown.get(id)?.edit();
+  }
+
   #draw() {
     const { session } = this.chat;
     if (!session) return;
     if (session.session !== this.#session) this.#begin(session.session);
-    const first = this.#list.firstElementChild;
-    const items = itemsOf(this.chat);
-    const last = items.findLast(({ role, state }) => role === "assistant" || state === "sent");
-    const keep = new Map();
-    const [mayAgain, isOnline] = [this.chat.can("again"), this.connection.state === "open"];
-    for (const item of items) {
-      const turn = this.#shown.get(item.id) ?? new Turn(this.chat);
-      turn.show({ ...item, mayAgain: item === last && mayAgain, isOnline });
-      keep.set(item.id, turn);
-    }
-    this.#shown = keep;
-    this.#scroll.holding(first, () => arrange(this.#list, [...keep.values()].map(({ element }) => element)));
+    const after = itemsAfter(this.chat);
+    this.#scroll.holding(this.#list.firstElementChild, () => this.#show(session.turns, after));
     this.#earlier.hidden = !session.more;
-    this.#empty.hidden = items.length > 0 || (session.at === null && this.#isExpected);
+    this.#empty.hidden = session.turns.length + after.length > 0 || (session.at === null && this.#isExpected);
     this.#empty.textContent = session.gone ? words.deleted : words.empty;
+  }
+
+  #show(turns, after) {
+    const [first, same] = common(this.#turns, turns);
+    const fresh = turns.slice(first, turns.length - same).map(itemOf);
+    this.#drop([...this.#turns.slice(first, this.#turns.length - same), ...this.#after], [...fresh, ...after]);
+    const before = this.#last;
+    this.#last = after.find(({ role }) => role === "assistant") ?? (turns.length ? itemOf(turns.at(-1)) : null);
+    for (const item of [...fresh, ...after]) this.#showItem(item);
+    if (before?.source && this.#shown.has(before.id)) this.#showItem(before);
+    if (this.#last?.source) this.#showItem(this.#last);
+    const start = first ? this.#elementOf(turns[first - 1]).nextElementSibling : this.#list.firstElementChild;
+    this.#put(start, fresh);
+    this.#put(turns.length ? this.#elementOf(turns.at(-1)).nextElementSibling : this.#list.firstElementChild, after);
+    this.#turns = [...turns];
+    this.#after = after;
+  }
+
+  #showItem(item) {
+    if (!this.#shown.has(item.id)) this.#shown.set(item.id, new Turn(this.chat));
+    const mayAgain = item.id === this.#last?.id && this.chat.can("again");
+    this.#shown.get(item.id).show({ ...item, mayAgain, isOnline: this.connection.state === "open" });
+  }
+
+  #drop(old, items) {
+    const stay = new Set(items.map(({ id }) => id));
+    for (const { id } of old) {
+      if (stay.has(id)) continue;
+      this.#shown.get(id)?.element.remove();
+      this.#shown.delete(id);
+    }
+  }
+
+  // Those that stand where they belong are not moved.
+  #put(place, items) {
+    for (const { element } of items.map(({ id }) => this.#shown.get(id))) {
+      if (element === place) place = place.nextElementSibling;
+      else this.#list.insertBefore(element, place);
+    }
+  }
+
+  #elementOf({ id }) {
+    return this.#shown.get(id).element;
   }
 
   // A session named in the address is on its way: an empty page would say that there is nothing in it.
@@ -69,13 +125,25 @@ export class Turns {
   #begin(id) {
     this.#session = id;
     this.#shown.clear();
+    this.#turns = this.#after = [];
+    this.#last = null;
     this.#list.replaceChildren();
     this.#scroll.pin();
   }
 
+  #bringAhead() {
+    if (!this.#scroll.isPinned) this.#bringEarlier();
+  }
+
+  // Looked at anew after it brought something: it may still be near.
   async #bringEarlier() {
-    this.#earlier.disabled = true;
+    if (this.#isBringing) return;
+    this.#isBringing = true;
+    const before = this.chat.session.turns.length;
     await this.chat.earlier();
-    this.#earlier.disabled = false;
+    this.#isBringing = false;
+    if (this.chat.session.turns.length === before) return;
+    this.#ahead.unobserve(this.#earlier);
+    requestAnimationFrame(() => this.#ahead.observe(this.#earlier));
   }
 }

@@ -1,4 +1,5 @@
-// What an answer did besides writing: its thinking, the tools it called, the approvals it waits for.
+// What an answer did besides writing. Its thinking stands before its text; the tools that it called and the approvals
+// that it waits for stand at its end, below the words that introduce them.
 
 import { arrange, grow, make } from "./dom.js";
 import { answers } from "../words/answers.js";
@@ -18,7 +19,8 @@ export class Work {
 
   constructor(chat) {
     this.chat = chat;
-    this.element = make("div", { className: "work" }, this.#thinking, this.#tools, this.#asks);
+    this.before = make("div", { className: "work" }, this.#thinking);
+    this.after = make("div", { className: "work" }, this.#tools, this.#asks);
   }
 
   /** Show a run's {reasoning, tools, asks, text}, or a finished turn's {reasoning, calls}. */

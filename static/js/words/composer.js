@@ -5,7 +5,10 @@ import { inLanguage } from "../language.js";
 export const composer = inLanguage({
   en: {
     hint: "Enter sends, Shift + Enter begins a new line.",
-    busy: "Esc stops the answer. A new message waits for its end.",
+    busy: (key) => `Enter queues it, ${key} + Enter sends it now, Esc stops the answer.`,
+    waits: "A new message ends the answer that waits.",
+    control: "Ctrl",
+    command: "⌘",
     send: "Send",
     queue: "Queue",
     stop: "Stop",
@@ -13,7 +16,10 @@ export const composer = inLanguage({
   },
   de: {
     hint: "Enter sendet, Umschalt + Enter beginnt eine neue Zeile.",
-    busy: "Esc stoppt die Antwort. Eine neue Nachricht wartet auf ihr Ende.",
+    busy: (key) => `Enter stellt an, ${key} + Enter sendet sofort, Esc stoppt die Antwort.`,
+    waits: "Eine neue Nachricht beendet die wartende Antwort.",
+    control: "Strg",
+    command: "⌘",
     send: "Senden",
     queue: "Anstellen",
     stop: "Stoppen",

@@ -1,10 +1,12 @@
-// How the connection is.
+// How the connection is, and its details.
 
 import { inLanguage } from "../language.js";
 
 export const connection = inLanguage({
   en: {
-    open: (node) => `connected to node ${node}`,
+    open: "connected",
+    detailsOf: (status) => `${status}; details of the connection`,
+    caughtUp: (count, shown) => `caught up, ${shown} ${count === 1 ? "word" : "words"}`,
     connecting: "connecting …",
     reconnecting: "reconnecting, nothing is lost",
     offline: "you are offline; nothing is lost",
@@ -21,7 +23,9 @@ export const connection = inLanguage({
     },
   },
   de: {
-    open: (node) => `verbunden mit Knoten ${node}`,
+    open: "verbunden",
+    detailsOf: (status) => `${status}; Einzelheiten der Verbindung`,
+    caughtUp: (count, shown) => `aufgeholt, ${shown} ${count === 1 ? "Wort" : "Wörter"}`,
     connecting: "verbindet …",
     reconnecting: "verbindet neu, nichts geht verloren",
     offline: "offline; nichts geht verloren",
@@ -36,5 +40,52 @@ export const connection = inLanguage({
       4003: "zu viele Tabs sind verbunden; bitte einen schließen",
       4029: "zu viel auf einmal; diese Seite wartet einen Moment",
     },
+  },
+});
+
+export const details = inLanguage({
+  en: {
+    names: {
+      node: "Node",
+      since: "Since",
+      latency: "There and back",
+      cursor: "Cursor",
+      steps: "This page",
+      resumed: "Resumed",
+      transport: "Transport",
+      features: "Features",
+      limits: "Limits",
+      user: "User",
+    },
+    none: "–",
+    never: "never",
+    resumes: (times, entries) => `${times} ×, ${entries} entries brought back`,
+    ms: (count) => `${count} ms`,
+    unheard: "no heartbeat yet",
+    behind: "catching up",
+    inStep: "in step with the node",
+    bounds: (bytes, waiting, open) => `${bytes} bytes a message, ${waiting} waiting, ${open} open`,
+  },
+  de: {
+    names: {
+      node: "Knoten",
+      since: "Seit",
+      latency: "Hin und zurück",
+      cursor: "Cursor",
+      steps: "Diese Seite",
+      resumed: "Fortgesetzt",
+      transport: "Übertragung",
+      features: "Zusätze",
+      limits: "Grenzen",
+      user: "Person",
+    },
+    none: "–",
+    never: "nie",
+    resumes: (times, entries) => `${times} ×, ${entries} Einträge nachgeholt`,
+    ms: (count) => `${count} ms`,
+    unheard: "noch kein Herzschlag",
+    behind: "holt auf",
+    inStep: "im Gleichschritt mit dem Knoten",
+    bounds: (bytes, waiting, open) => `${bytes} Bytes je Nachricht, ${waiting} wartend, ${open} offen`,
   },
 });

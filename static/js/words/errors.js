@@ -27,3 +27,22 @@ export const errors = inLanguage({
     internal: "Auf dem Server ging etwas schief.",
   },
 });
+
+export const waiting = inLanguage({
+  en: {
+    again: (span) => `It is sent again in ${span}.`,
+    possible: (span) => `It can be tried again in ${span}.`,
+    now: "It can be tried again now.",
+    seconds: (count) => `${count} s`,
+    minutes: (count) => `${count} min`,
+    hours: (count) => `${count} h`,
+  },
+  de: {
+    again: (span) => `Wird in ${span} noch einmal gesendet.`,
+    possible: (span) => `Geht wieder in ${span}.`,
+    now: "Geht jetzt wieder.",
+    seconds: (count) => `${count} s`,
+    minutes: (count) => `${count} min`,
+    hours: (count) => `${count} h`,
+  },
+});
