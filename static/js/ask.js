@@ -1,4 +1,4 @@
-// A command that may be repeated: again after each reconnect, until it is answered or nobody would wait for it any more.
+// A command that may be repeated: again after each reconnect, until it is answered or nobody waits any more.
 
 import { ChatError } from "./errors.js";
 

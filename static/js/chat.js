@@ -149,9 +149,7 @@ export class Chat extends Emitter {
     const turn = session.turns.findLast(({ id }) => id === end.run);
     if (turn) this.emit("answered", { session: session.session, turn });
     const sha256 = await differing(end.text, end);
-    if (sha256 === null) return;
-    console.warn(`run ${end.run}: the text shown is not the log's; asking for a snapshot`);
-    this.#connection.send("differs", { session: session.session, run: end.run, sha256 })?.reply.catch(() => {});
+    if (sha256 !== null) this.#follows.differs(session.session, end.run, sha256);
   }
 
   #changed(id) {

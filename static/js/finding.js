@@ -14,6 +14,7 @@ export const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toL
 export class Finding extends Emitter {
   #timer = null;
   #query = "";
+  #more = [];
 
   constructor({ sessions }) {
     super();
@@ -24,8 +25,18 @@ export class Finding extends Emitter {
   ask(text) {
     clearTimeout(this.#timer);
     this.#query = text.trim();
-    this.#tell({ isWaiting: this.#query !== "", isPartial: false, found: this.#here() });
+    this.#more = [];
+    Object.assign(this, { isWaiting: this.#query !== "", isPartial: false });
+    this.refresh();
     if (this.#query) this.#timer = setTimeout(() => this.#askServer(this.#query), PATIENCE_MS);
+  }
+
+  /** The list changed: look through it again. */
+  refresh() {
+    const here = this.#here();
+    const known = new Set(here.map(({ id }) => id));
+    this.found = [...here, ...this.#more.filter(({ id }) => !known.has(id))];
+    this.emit("change");
   }
 
   /** Look no more. */
@@ -43,14 +54,8 @@ export class Finding extends Emitter {
   async #askServer(query) {
     const found = await this.sessions.find(query).catch(() => null);
     if (query !== this.#query) return;
-    const here = this.#here();
-    const known = new Set(here.map(({ id }) => id));
-    const more = (found ?? []).filter(({ id }) => !known.has(id));
-    this.#tell({ isWaiting: false, isPartial: found === null, found: [...here, ...more] });
-  }
-
-  #tell(what) {
-    Object.assign(this, what);
-    this.emit("change");
+    this.#more = found ?? [];
+    Object.assign(this, { isWaiting: false, isPartial: found === null });
+    this.refresh();
   }
 }

@@ -69,6 +69,12 @@ export class Follows extends Emitter {
     }
   }
 
+  /** What is shown of a run is not what its log has: ask for a snapshot. */
+  differs(session, run, sha256) {
+    console.warn(`run ${run}: the text shown is not the log's; asking for a snapshot`);
+    this.#connection.send("differs", { session, run, sha256 })?.reply.catch(() => {});
+  }
+
   /** The first `say` of a fresh session was sent: from now on it is opened like any other. */
   begun(id) {
     this.#fresh.delete(id);

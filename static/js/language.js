@@ -28,6 +28,11 @@ export function speak(name) {
   location.reload();
 }
 
+/** Call `changed()` when another tab of this device chooses another one. */
+export function onSpoken(changed) {
+  addEventListener("storage", ({ key, newValue }) => key === KEY && newValue !== language && changed());
+}
+
 export const number = (value, options) => value.toLocaleString(locale, options);
 
 /** A time in ms since 1970. */

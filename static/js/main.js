@@ -10,6 +10,7 @@ import { Deletions } from "./deletions.js";
 import { Drafts } from "./drafts.js";
 import { isId, newId } from "./ids.js";
 import { socketUrl } from "./retry.js";
+import { Known } from "./known.js";
 import { Models } from "./models.js";
 import { Returns } from "./returns.js";
 import { Sessions } from "./sessions.js";
@@ -80,7 +81,7 @@ new Head({ chat, sessions, unread, ...aside.deeds });
 new Status({ connection, returns, chat });
 new Details({ connection, returns, chat });
 new ModelChoice({ chat, models });
-new Preferences({ connection, chat, models });
+new Preferences({ known: new Known({ connection }), chat, models });
 new Shortcuts();
 announceAnswers(chat);
 

@@ -6,7 +6,7 @@
 const USER = "chat.user";
 const WRITTEN = "chat.drafts.";
 // Of what a device keeps for a user, that which goes when they sign out; what is still to be done stays theirs.
-const PASSING = ["seen", "drafts"];
+const PASSING = ["seen", "drafts", "model"];
 
 /** The storage "sessionStorage" (of this tab) or "localStorage" (of this device), or null where there is none. */
 export function storage(name) {

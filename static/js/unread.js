@@ -18,6 +18,7 @@ export class Unread extends Emitter {
   #since = null;
   #seen = new Map();
   #unread = new Set();
+  #shown = null;
 
   constructor({ sessions, chat }) {
     super();
@@ -26,6 +27,7 @@ export class Unread extends Emitter {
     sessions.on("change", () => this.#look());
     chat.on("change", () => this.#look());
     document.addEventListener("visibilitychange", () => this.#look());
+    addEventListener("pagehide", () => this.#leave());
     onOwn(NAME, () => (this.#load(), this.#look()));
   }
 
@@ -63,12 +65,25 @@ export class Unread extends Emitter {
   #look() {
     if (!this.sessions.isListed) return;
     if (this.#since === null) this.#begin();
-    const open = document.visibilityState === "visible" ? this.sessions.get(this.chat.session?.session) : null;
-    if (open && this.#isNews(open)) this.#see(open.id, later(open.at, this.chat.session.at ?? NEVER));
+    this.#watch(document.visibilityState === "visible" ? this.chat.session : null);
     const unread = new Set(this.sessions.all().filter((one) => this.#isNews(one)).map(({ id }) => id));
     const isSame = unread.size === this.#unread.size && [...unread].every((id) => this.#unread.has(id));
     this.#unread = unread;
     if (!isSame) this.emit("change");
+  }
+
+  // The log of what is shown runs ahead of the list, so where it stands counts, too, when one turns away from it.
+  #watch(session) {
+    if (this.#shown && this.#shown.id !== session?.session) this.#leave();
+    if (!session) return;
+    this.#shown = { id: session.session, at: session.at ?? NEVER };
+    const listed = this.sessions.get(session.session);
+    if (listed && this.#isNews(listed)) this.#see(listed.id, later(listed.at, this.#shown.at));
+  }
+
+  #leave() {
+    if (this.#since !== null && this.#shown && this.#isNews(this.#shown)) this.#see(this.#shown.id, this.#shown.at);
+    this.#shown = null;
   }
 
   #see(id, at) {

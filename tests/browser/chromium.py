@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, ViewportSize, async_playwright, expect
 
 FLAGS: Final = (
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
@@ -41,10 +41,11 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def person(
-    browser: Browser, *, width: int = 1000, height: int = 700, locale: str = "en-GB"
+    browser: Browser, *, width: int = 1000, height: int = 700, locale: str = "en-GB", touch: bool = False
 ) -> AsyncIterator[BrowserContext]:
-    """Be somebody new: a context with cookies and storage of its own."""
-    context = await browser.new_context(viewport={"width": width, "height": height}, locale=locale)
+    """Be somebody new: a context with cookies and storage of its own; `touch`: with fingers, and no pointer."""
+    size = ViewportSize(width=width, height=height)
+    context = await browser.new_context(viewport=size, locale=locale, has_touch=touch, is_mobile=touch)
     context.set_default_timeout(WAIT_MS)
     await context.add_init_script(REPORT)
     try:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, Final, Literal
 
 import pytest
-from playwright.async_api import Browser, Page, WebSocketRoute, expect
+from playwright.async_api import Browser, Page, Route, WebSocketRoute, expect
 
 from app.core.errors import ContentRefused
 from tests.browser.chromium import Tab, person, tab
@@ -27,13 +27,17 @@ TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"
 FOUND: Final = """async (runOnly) => {
   const shown = document.querySelector("dialog[open]") ?? document;
   const { violations } = await axe.run(shown, { runOnly, resultTypes: ["violations"] });
-  return violations.flatMap(({ id, nodes }) =>
-    nodes.map(({ target, any, all, none }) => `${id} ${target}: ${[...any, ...all, ...none].map(({ message }) => message)}`));
+  const said = ({ any, all, none }) => [...any, ...all, ...none].map(({ message }) => message);
+  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id} ${node.target}: ${said(node)}`));
 }"""
 CONTRAST: Final = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 LOOKS: Final[list[tuple[Literal["light", "dark"], Literal["more", "no-preference"]]]] = [
     ("dark", "no-preference"), ("light", "more"), ("dark", "more"),
 ]  # fmt: skip
+WISH: Final = """(looks) => {
+  localStorage.setItem("chat.looks", JSON.stringify(looks));
+  dispatchEvent(new Event("looks"));
+}"""
 RICH: Final = (
     "# A heading\n\nSome *text* with `code` and [a link](https://example.org).\n\n"
     "- one\n- [x] two\n\n> quoted\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
@@ -134,7 +138,7 @@ async def test_axe_finds_nothing_in_what_opens(browser: Browser, redis_url: str,
         await page.set_viewport_size({"width": 360, "height": 700})
         await here.button("Show conversations").click()
         found["drawer"] = await defects(page)
-        assert found == dict.fromkeys(found, [])
+        assert found == {name: [] for name in found}
 
 
 async def test_axe_finds_nothing_where_one_signs_in(browser: Browser, redis_url: str, model: Script) -> None:
@@ -189,6 +193,7 @@ async def test_keys_lead_everywhere(browser: Browser, redis_url: str, model: Scr
         assert page.url.endswith(await here.session())
         await expect(here.turns).to_have_count(2)
         await here.page.set_viewport_size({"width": 360, "height": 700})
+        await expect(here.listed).to_be_hidden()
         await keys.press("F6")
         assert await focused(here) == "scroll"
 
@@ -223,15 +228,16 @@ async def test_a_dialog_gives_the_focus_back(browser: Browser, redis_url: str, m
 
 async def test_nothing_stands_out_at_320_px(browser: Browser, redis_url: str, model: Script) -> None:
     """With the largest text, also where all of it is twice as large on 640 px, in either direction of writing."""
-    model.answers.append([RICH + f"\n\n{LONG}"])
+    model.answers.append([f"# {LONG}\n\n- {LONG}\n\n> `{LONG}`\n\n```\na = b\n```"])
     async with (
         serving(redis_url, model) as node,
         person(browser, width=320, height=600) as ada,
         tab(ada, node.http) as here,
     ):
+        page = here.page
+        await page.emulate_media(reduced_motion="reduce")
         await here.say(LONG)
         await done(here)
-        page = here.page
         for size, direction in (("larger", "ltr"), ("larger", "rtl"), ("normal", "ltr")):
             await page.evaluate("([size, dir]) => { document.documentElement.dataset.size = size; document.dir = dir }",
                                 [size, direction])  # fmt: skip
@@ -248,7 +254,7 @@ async def test_nothing_stands_out_at_320_px(browser: Browser, redis_url: str, mo
             assert (side > 0) == (direction == "rtl")
             await page.keyboard.press("Escape")
             await expect(here.listed.locator("a")).to_be_hidden()
-            assert found == dict.fromkeys(found, []), (size, direction)
+            assert found == {name: [] for name in found}, (size, direction)
 
 
 async def test_no_style_knows_left_and_right() -> None:
@@ -273,7 +279,10 @@ async def test_nothing_moves_where_no_motion_is_wanted(
         await here.say("Hello.")
         steps.release()
         await here.expect_text(0, "So ")
-        await expect(here.page.locator("html")).to_have_attribute("data-motion", "system")
+        await here.page.wait_for_function(f"() => {moving} > 0")
+        for wish in ("reduced", ""):
+            await here.page.evaluate(WISH, {"motion": wish})
+            await here.page.wait_for_function(f"() => {moving} {'===' if wish else '>'} 0")
         await here.page.emulate_media(reduced_motion="reduce")
         await expect(here.page.locator("html")).to_have_attribute("data-motion", "reduced")
         await here.button("Show conversations").click()
@@ -320,15 +329,22 @@ async def test_one_writes_before_there_is_a_socket(browser: Browser, redis_url: 
         assert (says, len(model.asked)) == (["Early."], 1)
 
 
-async def test_every_module_is_asked_for_at_once(browser: Browser, redis_url: str, model: Script) -> None:
-    """The page names all that it imports, so that nothing waits for a module to name the next one."""
-    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
-        await expect(here.status).to_have_text("connected")
-        loaded = await here.page.evaluate(
-            "performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)"
-            ".filter((path) => path.endsWith('.js'))"
-        )
-        named = await here.page.locator("link[rel=modulepreload], script[src]").evaluate_all(
-            "all => all.map((one) => new URL(one.href ?? one.src).pathname)"
-        )
-        assert sorted(named) == sorted(set(loaded))
+async def test_what_is_typed_before_the_scripts_stays(browser: Browser, redis_url: str, model: Script) -> None:
+    """The field is there with the page; what was typed into it meanwhile is not taken away."""
+    came = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await came.wait()
+        await route.continue_()
+
+    async with serving(redis_url, model) as node, person(browser) as ada:
+        await ada.route("**/js/main.js", slowly)
+        async with tab(ada, f"{node.http}/health") as here:
+            await here.page.goto(node.http, wait_until="commit")
+            await here.text.click()
+            await here.page.keyboard.type("Early.")
+            came.set()
+            await expect(here.status).to_have_text("connected")
+            await expect(here.text).to_have_value("Early.")
+            await here.text.press("Enter")
+            await here.expect_text(0, "You said: Early.")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Browser, WebSocketRoute, expect
+from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
 from app.agent.flow import Piece
 from app.core.errors import ContentRefused, ModelTimeout
@@ -13,6 +13,15 @@ from tests.browser.test_composer import HEARD
 from tests.browser.test_page import WIDER
 from tests.cluster.test_tools import Counted
 from tests.servers import Script, call, serving, two, until
+
+# What a finger would miss: targets under 24 CSS px, or, of the main ones, under 44.
+SMALL = """() => [...document.querySelectorAll(".conversation :is(button, summary, select, textarea), .conversation a[href]")]
+  .filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.closest("#composer, .turns"))
+  .filter((one) => {
+    const { width, height } = one.getBoundingClientRect();
+    return height < (one.matches(".button:not(.code-head *)") ? 44 : 24) || width < 24;
+  })
+  .map((one) => one.textContent || one.id)"""
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -243,3 +252,128 @@ async def test_who_decides_second_is_told(browser: Browser, redis_url: str, mode
             await expect(other.page.locator(".ask-decided")).to_be_focused()
         counted.gate.set()
         await done(one)
+
+
+async def tabbed(here: Tab, to: Locator, key: str = "Shift+Tab") -> None:
+    """Go there by Tab alone, as somebody without a pointer; the focus is seen there."""
+    for _ in range(40):
+        await here.page.keyboard.press(key)
+        if await to.evaluate("(one) => one === document.activeElement && one.matches(':focus-visible')"):
+            return
+    raise AssertionError(to)
+
+
+async def test_the_keyboard_alone_does_all(
+    browser: Browser, redis_url: str, model: Script, steps: asyncio.Semaphore
+) -> None:
+    """Say, stop, rate, copy, answer again, edit, see what was replaced, pause and go on; the focus is never lost."""
+    model.answers.extend([["One ", "two."], ["Anew."], ["Edited."], ["Paused ", "here."], ["Paused here."]])
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        press = here.page.keyboard.press
+
+        async def at(place: Locator) -> None:
+            await expect(place).to_be_focused()
+
+        async def go(to: Locator, key: str = "Enter") -> None:
+            await tabbed(here, to)
+            await press(key)
+
+        await at(here.text)
+        await here.page.keyboard.type("First.")
+        await press("Enter")
+        steps.release()
+        await here.expect_text(0, "One ")
+        await tabbed(here, here.button("Stop"), "Tab")
+        await press("Enter")
+        await expect(here.answers).to_have_attribute("data-state", "stopped")
+        await at(here.text)
+        model.gate = None
+        await go(here.button("Answer again"))
+        await here.expect_text(0, "Anew.")
+        await at(here.text)
+        await go(here.button("Good answer"), "Space")
+        await expect(here.button("Good answer")).to_have_attribute("aria-pressed", "true")
+        await at(here.button("Good answer"))
+        await go(here.answers.locator(".turn-actions button").first)
+        await expect(here.page.locator("#announce")).to_have_text("Copied")
+        await at(here.answers.locator(".turn-actions button").first)
+        await go(here.button("Edit"))
+        await press("End")
+        await here.page.keyboard.type("!")
+        await press("Enter")
+        await here.expect_text(0, "Edited.")
+        await at(here.text)
+        await go(here.page.locator(".replaced:visible summary"))
+        await expect(here.page.locator(".old-text").first).to_have_text("First.")
+        await at(here.page.locator(".replaced:visible summary"))
+        model.gate = steps.acquire
+        await tabbed(here, here.text, "Tab")
+        await here.page.keyboard.type("Count.")
+        await press("Enter")
+        steps.release()
+        await here.expect_text(1, "Paused ")
+        await go(here.button("Pause"))
+        await at(here.button("Go on"))
+        model.gate = None
+        await press("Enter")
+        await expect(here.answers.last).to_have_attribute("data-state", "done")
+        await at(here.text)
+
+
+async def test_approvals_by_the_keyboard_alone(browser: Browser, redis_url: str, model: Script) -> None:
+    """They stand below the words that introduce them; Esc goes a step back, what was decided has the focus."""
+    counted = Counted()
+    for number in range(3):
+        model.answers.extend([["Shall I?", call("pay", {"euros": 5}, f"call-{number}")], [" So."]])
+    async with serving(redis_url, model, tools=counted.tools) as node, person(browser) as ada, tab(ada, node.http) as here:
+        press = here.page.keyboard.press
+        for name in ("Allow", "Deny", "Edit"):
+            await here.say(f"{name}!")
+            ask = here.answers.last.locator(".ask")
+            await expect(ask).to_be_visible()
+            below = "(one) => one.closest('.turn').querySelector('.text').getBoundingClientRect().bottom"
+            assert (await ask.bounding_box() or {})["y"] >= await ask.evaluate(below)
+            await tabbed(here, ask.get_by_role("button", name=name, exact=True))
+            await press("Enter")
+            if name != "Allow":
+                await press("Escape")
+                await expect(ask.get_by_role("button", name=name, exact=True)).to_be_focused()
+                await press("Enter")
+            if name == "Deny":
+                await here.page.keyboard.type("too much")
+                await press("Enter")
+            elif name == "Edit":
+                await press("Control+a")
+                await here.page.keyboard.type('{"euros": 3}')
+                await tabbed(here, here.button("Allow this"), "Tab")
+                await press("Enter")
+            await done(here)
+            await expect(here.text).to_be_focused()
+            await expect(here.answers.last.locator(".tool")).to_have_count(1)
+        results = await here.page.locator(".tool pre:last-child").all_text_contents()
+        assert results == ["paid 5", "not allowed: too much", "paid 3"]
+
+
+async def test_a_finger_reaches_everything(browser: Browser, redis_url: str, model: Script) -> None:
+    """Without hover and at 320 px all is there, nothing stands out, and each target has its size."""
+    model.answers.extend([["Shall I?", call("add", {"one": 2, "other": 3}), call("pay", {"euros": 5})], ["So."]])
+    async with (
+        serving(redis_url, model, tools=Counted().tools) as node,
+        person(browser, width=320, height=640, touch=True) as ada,
+        tab(ada, node.http) as here,
+    ):
+        await here.say("Pay.")
+        await expect(here.button("Allow")).to_be_visible()
+        assert await here.page.evaluate(WIDER) == []
+        assert await here.page.evaluate(SMALL) == []
+        await here.button("Allow").tap()
+        await done(here)
+        for name in ("Copy", "Good answer", "Bad answer", "Answer again", "Edit"):
+            await expect(here.button(name)).to_be_visible()
+        assert await here.page.evaluate(SMALL) == []
+        await here.button("Edit").tap()
+        await here.page.get_by_label("Your message, edited").fill("Again.")
+        assert await here.page.evaluate(WIDER) == []
+        assert await here.page.evaluate(SMALL) == []
+        await here.button("Send again").tap()
+        await here.expect_text(0, "You said: Again.")

@@ -1,19 +1,16 @@
 """Preferences, in chromium: what every answer heeds, what a conversation has of its own, how this device shows it."""
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_page import WIDER
+from tests.browser.test_sign_in import invitation, signed_in
+from tests.people import JWT
 from tests.servers import Script, serving
 
-CSS = Path(__file__).parents[2] / "static/css"
-PHYSICAL = re.compile(
-    r"\b(?:margin|padding|border)-(?:left|right)\b|(?<![\w-])(?:left|right):|text-align: (?:left|right)"
-)
 PAPER = "() => getComputedStyle(document.body).backgroundColor"
 KEPT = (
     "() => fetch('/api/context').then((told) => told.json()).then(({ context }) => context.instructions === 'Be kind.')"
@@ -67,6 +64,42 @@ async def test_what_answers_are_to_heed_is_kept_for_all_devices(
         told = model.prompts[-1].messages[0]["content"]
         assert "Deutsch" in told
         assert "Call me Ada." not in told
+
+
+async def test_what_was_changed_elsewhere_meanwhile_is_taken_over_and_told(
+    browser: Browser, redis_url: str, model: Script
+) -> None:
+    """Field by field: what is changed here is kept, also where another device changed the same."""
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        context = f"{node.http}/api/context"
+        await here.button("Preferences").click()
+        await choose(here, "expertise_level", "beginner")
+        told = here.page.locator("#preferences-told")
+        await expect(told).to_have_text("")
+        elsewhere = {"preferred_style": "concise", "instructions": "Theirs.", "expertise_level": "expert"}
+        assert (await here.page.request.patch(context, data=elsewhere)).ok
+        await choose(here, "instructions", "Mine.")
+        await expect(told).to_contain_text("Changed elsewhere meanwhile: ")
+        for name in ("Style of the answers", "Your expertise", "Instructions for every answer"):
+            await expect(told).to_contain_text(name)
+        await expect(field(here.page, "preferred_style")).to_have_value("concise")
+        await expect(field(here.page, "expertise_level")).to_have_value("expert")
+        await expect(field(here.page, "instructions")).to_have_value("Mine.")
+        kept = await (await here.page.request.get(context)).json()
+        assert kept["context"] == elsewhere | {"instructions": "Mine."}
+
+
+async def test_more_than_is_kept_is_told_before_it_is_sent(browser: Browser, redis_url: str, model: Script) -> None:
+    """By characters of one text, and by bytes of all that is known; the text stays in its field."""
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        assert (await here.page.request.patch(f"{node.http}/api/context", data={"notes": "n" * 5_000})).ok
+        await here.button("Preferences").click()
+        note = here.page.locator("#field-instructions-note")
+        for text, words in (("x" * 4_097, "by 1 characters"), ("ä" * 2_000, r"by \d+ bytes")):
+            await field(here.page, "instructions").fill(text)
+            await field(here.page, "instructions").blur()
+            await expect(note).to_have_text(re.compile(f"This is too long {words}."))
+            await expect(field(here.page, "instructions")).to_have_value(text)
 
 
 async def test_what_is_typed_is_kept_when_the_dialog_closes(browser: Browser, redis_url: str, model: Script) -> None:
@@ -141,50 +174,6 @@ async def test_a_device_has_its_own_looks(browser: Browser, redis_url: str, mode
             assert looks.items() <= (await there.page.evaluate("window.first")).items()
 
 
-async def test_nothing_moves_where_one_wants_no_motion(browser: Browser, redis_url: str, model: Script) -> None:
-    """Neither by the system's wish nor by one's own."""
-    model.answers.append([60.0, "Word"])
-    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
-        await here.say("Tell me.")
-        await expect(here.answers).to_have_attribute("data-state", "running")
-        moving = "document.getAnimations().filter(({ playState }) => playState === 'running').length"
-        await here.page.wait_for_function(f"() => {moving} > 0")
-        await here.page.emulate_media(reduced_motion="reduce")
-        await here.page.wait_for_function(f"() => {moving} === 0")
-
-
-@pytest.mark.parametrize("direction", ["ltr", "rtl"])
-async def test_a_narrow_page_with_large_text_is_whole(
-    browser: Browser, redis_url: str, model: Script, direction: str
-) -> None:
-    """At 320 px, in either direction of writing: nothing sticks out, of the dialog neither."""
-    model.answers.append(["| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\n" + "x = 1" + "\n```\nEnd."])
-    async with (
-        serving(redis_url, model) as node,
-        person(browser, width=320, height=640) as ada,
-        tab(ada, node.http) as here,
-    ):
-        await here.page.evaluate("(dir) => { document.documentElement.dir = dir; }", direction)
-        await here.say("Tell me of " + "unbroken" * 30)
-        await expect(here.answers).to_have_attribute("data-state", "done")
-        await here.button("Show conversations").click()
-        await here.button("Preferences").click()
-        await choose(here, "size", "larger")
-        assert await here.page.evaluate(WIDER) == []
-        await here.page.keyboard.press("Escape")
-        edge = "() => { const { left, right } = document.getElementById('sessions').getBoundingClientRect();"
-        edge += " return [left, innerWidth - right]; }"
-        await here.page.wait_for_function(f"({edge})().includes(0)")
-        assert (await here.page.evaluate(edge)).index(0) == (direction == "rtl")
-        await here.page.keyboard.press("Escape")
-        assert await here.page.evaluate(WIDER) == []
-
-
-async def test_style_sheets_know_no_left_or_right() -> None:
-    """Only start and end, so that a page that is written from right to left is its mirror."""
-    assert [path.name for path in sorted(CSS.glob("*.css")) if PHYSICAL.search(path.read_text())] == []
-
-
 async def test_another_language_of_the_page_loses_no_draft(browser: Browser, redis_url: str, model: Script) -> None:
     """It is loaded anew, and says everything in that language."""
     async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
@@ -194,3 +183,26 @@ async def test_another_language_of_the_page_loses_no_draft(browser: Browser, red
         await expect(here.page.locator("html")).to_have_attribute("lang", "de")
         await expect(here.button("Senden")).to_be_visible()
         await expect(here.text).to_have_value("What I was about to say")
+
+
+async def test_looks_and_language_outlive_signing_out(browser: Browser, redis_url: str, model: Script) -> None:
+    """They are the device's; of the person nothing is left. The page where one signs in is whole at 320 px, too."""
+    async with (
+        serving(redis_url, model, **JWT) as node,
+        person(browser, width=320, height=640) as ada,
+        tab(ada, await invitation(node), excused="status of 401") as here,
+    ):
+        await signed_in(here)
+        await here.button("Show conversations").click()
+        await here.button("Preferences").click()
+        for name, value in (("preferred", "script-2"), ("theme", "dark"), ("size", "larger")):
+            await choose(here, name, value)
+        await field(here.page, "speaks").select_option("de")
+        await here.button("Unterhaltungen zeigen").click()
+        await here.button("Abmelden").click()
+        await here.page.wait_for_url("**/sign-in")
+        await expect(here.page.get_by_role("heading", name="Anmelden")).to_be_visible()
+        assert await here.page.evaluate("Object.keys(localStorage).sort()") == ["chat.language", "chat.looks"]
+        looks = await here.page.evaluate("({ ...document.documentElement.dataset })")
+        assert looks == {"theme": "dark", "contrast": "system", "motion": "system", "size": "larger"}
+        assert await here.page.evaluate(WIDER) == []

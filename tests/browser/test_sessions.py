@@ -15,6 +15,8 @@ from app.state.keys import session_keys
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_connection import REFUSED
 from tests.browser.test_page import WIDER
+from tests.browser.test_sign_in import invitation
+from tests.people import JWT
 from tests.servers import Script, Served, becomes, free_port, serving, two, until
 
 DAY_MS: Final = 86_400_000
@@ -148,6 +150,28 @@ async def test_what_waits_to_be_deleted_outlives_its_tab(browser: Browser, redis
                 await here.page.clock.fast_forward(20_000)
                 await becomes(lambda: has(ada, again, ["Third"]))
                 await expect(titles(here)).to_have_text(["Third"])
+
+
+async def test_who_signs_out_leaves_nothing_that_waits(browser: Browser, redis_url: str, model: Script) -> None:
+    """What was to be deleted is, before one is out; and this device keeps nothing of it."""
+    async with (
+        serving(redis_url, model, **JWT) as node,
+        person(browser) as ada,
+        tab(ada, await invitation(node)) as here,
+    ):
+        await here.button("Sign in").click()
+        await expect(here.status).to_have_text("connected")
+        await here.say("A secret.")
+        await expect(here.answers).to_have_attribute("data-state", "done")
+        await expect(titles(here)).to_have_text(["A secret."])
+        (user,) = {connection.user for connection in node.site.connections}
+        await here.button("Delete").click()
+        await expect(titles(here)).to_have_count(0)
+        assert len((await node.node.state.users.sessions(user, query=None, before=None, limit=1))[0]) == 1
+        await here.button("Sign out").click()
+        await here.page.wait_for_url(f"{node.http}/sign-in")
+        assert await node.node.state.users.sessions(user, query=None, before=None, limit=1) == ([], False)
+        assert await here.page.evaluate("JSON.stringify([localStorage, sessionStorage])") == "[{},{}]"
 
 
 async def test_a_few_letters_find_a_conversation(browser: Browser, redis_url: str, model: Script) -> None:

@@ -52,7 +52,7 @@ async def signed_in(here: Tab) -> None:
     """Press the button of an invitation, and be in the chat; in front, since a tab behind another is drawn rarely."""
     await here.page.bring_to_front()
     await here.button("Sign in").click()
-    await expect(here.status).to_have_text("connected to node a")
+    await expect(here.status).to_have_text("connected")
 
 
 def alert(here: Tab) -> Locator:
@@ -105,7 +105,7 @@ async def test_an_invitation_leads_to_the_chat_by_keyboard_alone(
         await expect(here.page.get_by_text("You are invited.")).to_be_visible()
         await tabbed_to(here, "Sign in")
         await here.page.keyboard.press("Enter")
-        await expect(here.status).to_have_text("connected to node a")
+        await expect(here.status).to_have_text("connected")
         assert here.page.url == f"{node.http}/"
         await here.page.keyboard.type("Tell me.")
         await here.page.keyboard.press("Enter")
@@ -163,7 +163,7 @@ async def test_nothing_of_who_signed_out_is_left(browser: Browser, redis_url: st
             await here.page.goto(links[1])
             await signed_in(here)
             await other.page.goto(f"{node.http}/#{session}")
-            await expect(other.status).to_have_text("connected to node a")
+            await expect(other.status).to_have_text("connected")
             for one in (other, here):
                 await one.page.bring_to_front()
                 await expect(one.page.locator("#session-none")).to_be_visible()
@@ -175,7 +175,7 @@ async def test_nothing_of_who_signed_out_is_left(browser: Browser, redis_url: st
             await here.button("Sign in").click()
             await expect(alert(here)).to_have_text(SPENT)
             await onward(here).click()
-            await expect(here.status).to_have_text("connected to node a")
+            await expect(here.status).to_have_text("connected")
         assert len(model.asked) == 1
 
 
@@ -210,7 +210,7 @@ async def test_a_token_signs_in(browser: Browser, redis_url: str, model: Script)
         good = token("ada")
         await field.fill(f" Bearer {good[:40]}\n{good[40:]}\n")
         await field.press("Enter")
-        await expect(here.status).to_have_text("connected to node a")
+        await expect(here.status).to_have_text("connected")
         assert here.page.url == f"{node.http}/#tale"
         await here.button("Show conversations").click()
         await expect(here.button("Sign out")).to_be_in_viewport()
@@ -263,7 +263,7 @@ async def test_a_session_that_expires_is_told(browser: Browser, redis_url: str, 
         tab(ada, f"{node.http}/#tale") as here,
     ):
         await shown(here, token(seconds=3))
-        await expect(here.status).to_have_text("connected to node a")
+        await expect(here.status).to_have_text("connected")
         await here.page.wait_for_url(f"{node.http}/sign-in?ended#tale")
         await expect(here.page.get_by_text("Your sign-in is over.")).to_be_visible()
 
@@ -282,7 +282,7 @@ async def test_a_browser_that_becomes_anothers(
             for one in (other, here):
                 await one.page.bring_to_front()
                 await expect(one.page.locator("#session-none")).to_be_visible()
-                await expect(one.status).to_have_text("connected to node a")
+                await expect(one.status).to_have_text("connected")
                 await expect(one.turns).to_have_count(0)
                 await expect(one.text).to_have_value("")
             await until(lambda: {connection.user for connection in node.site.connections} == {EVE})
@@ -332,7 +332,7 @@ async def test_what_is_too_much_is_told(
         async with tab(ada, node.http) as here:
             await expect(here.status).to_have_text("too many of your tabs are connected; close one")
             await closing.aclose()
-            await expect(here.status).to_have_text("connected to node a")
+            await expect(here.status).to_have_text("connected")
             connects = rate(user_tag(ADA), "connects")
             redis.set(connects, FAR_OFF)
             for connection in list(node.site.connections):
@@ -342,5 +342,5 @@ async def test_what_is_too_much_is_told(
             await expect(here.turns.last).to_contain_text("Not sent yet.")
             redis.delete(connects)
             await here.expect_text(0, "You said: Later.")
-            await expect(here.status).to_have_text("connected to node a")
+            await expect(here.status).to_have_text("connected")
         assert len(model.asked) == 1

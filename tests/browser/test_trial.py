@@ -56,7 +56,7 @@ async def test_a_trial_says_which_model_answers_and_how_to_connect_a_real_one(
 async def test_a_real_model_says_nothing_of_it(browser: Browser, redis_url: str, model: Script) -> None:
     """Neither on the empty page nor in the head."""
     async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
-        await expect(here.status).to_have_text("connected to node a")
+        await expect(here.status).to_have_text("connected")
         await expect(here.page.locator("#empty")).to_be_visible()
         await expect(notice(here)).to_be_hidden()
         await expect(here.button("trial model")).to_be_hidden()

@@ -73,25 +73,27 @@ export class AskCard {
       event.preventDefault();
       deny();
     });
-    this.#open(reason, tools.denyIt, deny);
+    this.#open(reason, { from: 1, label: tools.denyIt, does: deny });
   }
 
   #editing() {
     const given = asText(this.ask.arguments);
     const field = make("textarea", { value: given, rows: 5, ariaLabel: tools.arguments, spellcheck: false });
-    this.#open(field, tools.allowThis, () => {
+    const allow = () => {
       const value = objectOf(field.value);
       if (!value) return (this.#tell(tools.noObject), field.focus());
       this.#decide("edit", { arguments: value });
-    });
+    };
+    this.#open(field, { from: 2, label: tools.allowThis, does: allow });
   }
 
-  #open(field, label, does) {
+  // `from`: the number of the choice that has the focus again when one goes back.
+  #open(field, { from, label, does }) {
     this.#tell("");
     const back = () => {
       this.#form.replaceChildren();
       this.choices.hidden = false;
-      this.choices.firstElementChild.focus();
+      this.choices.children[from].focus();
     };
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.isComposing) return;

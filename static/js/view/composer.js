@@ -35,9 +35,11 @@ export class Composer {
 
   /** Change to a session; `isFresh` if it has not begun. Each keeps its own draft. */
   show(id, { isFresh = false } = {}) {
+    const isEarly = this.#session === null && this.#text.value;
     this.#session = id;
     this.#key = isFresh ? "" : id;
-    this.#take();
+    if (isEarly) this.#typed(); // before there was a script
+    else this.#take();
     focusWriting();
   }
 

@@ -1,4 +1,4 @@
-// How it stands with the connection, for whoever wants to know or has to tell: beside the status line, not over the page.
+// How it stands with the connection, for whoever wants to know or has to tell: in a panel beside the status line.
 //
 // While it is open the node is asked for a sign of life every 5 s. What is copied has no secrets: of one's key, a part.
 
@@ -88,7 +88,7 @@ export class Details {
   #draw() {
     const facts = Object.entries(this.#facts());
     if (!this.#list.children.length) {
-      for (const [name] of facts) this.#list.append(make("dt", {}, words.names[name]), make("dd", { data: { fact: name } }));
+      for (const [fact] of facts) this.#list.append(make("dt", {}, words.names[fact]), make("dd", { data: { fact } }));
     }
     for (const [name, value] of facts) {
       const place = this.#list.querySelector(`[data-fact="${name}"]`);

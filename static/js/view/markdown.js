@@ -6,49 +6,15 @@
 import * as smd from "../../vendor/streaming-markdown/smd.min.js";
 import { answers } from "../words/answers.js";
 import { CodeBlock } from "./code.js";
-import { directionOf } from "./direction.js";
+import { directionOf, write } from "./direction.js";
 import { make } from "./dom.js";
+import { addressOf, endLink, endRaw } from "./links.js";
+import { BLOCKS, INNER, MARKS, TAGS } from "./tags.js";
 
-const SAFE = new Set(["http:", "https:", "mailto:"]);
-const TAGS = {
-  [smd.BLOCKQUOTE]: "blockquote", [smd.PARAGRAPH]: "p", [smd.LINE_BREAK]: "br", [smd.RULE]: "hr",
-  [smd.HEADING_1]: "h4", [smd.HEADING_2]: "h5", [smd.HEADING_3]: "h6",
-  [smd.HEADING_4]: "h6", [smd.HEADING_5]: "h6", [smd.HEADING_6]: "h6",
-  [smd.ITALIC_AST]: "em", [smd.ITALIC_UND]: "em", [smd.STRONG_AST]: "strong", [smd.STRONG_UND]: "strong",
-  [smd.STRIKE]: "s", [smd.CODE_INLINE]: "code", [smd.EQUATION_INLINE]: "code", [smd.EQUATION_BLOCK]: "pre",
-  [smd.LINK]: "a", [smd.RAW_URL]: "a", [smd.IMAGE]: "a",
-  [smd.LIST_UNORDERED]: "ul", [smd.LIST_ORDERED]: "ol", [smd.LIST_ITEM]: "li", [smd.CHECKBOX]: "input",
-  [smd.TABLE]: "table", [smd.TABLE_ROW]: "tr", [smd.TABLE_CELL]: "td",
-};
-const MARKS = {
-  [smd.ITALIC_AST]: "*", [smd.ITALIC_UND]: "_", [smd.STRONG_AST]: "**", [smd.STRONG_UND]: "__",
-  [smd.STRIKE]: "~~", [smd.LINK]: "[", [smd.IMAGE]: "![",
-};
-const BLOCKS = new Set(["p", "h4", "h5", "h6", "li", "td", "th", "blockquote", "ul", "ol", "table"]);
 const PART = 8_192; // characters, and some for each block: so much is left out of layout, or is not, together
 const BLOCK = 64;
-const INNER = new Set(["li", "td", "th"]);
 const LONG = 4_096; // characters; from then on the next line of a paragraph begins another one
 const COLUMNS = 64; // what a wider table has more stands in its last column
-const TRAILING = /[.,;:!?'"*_~)\]]+$/;
-// Overrides of the direction of writing: each is shut in, so that it turns round nothing but itself.
-const OVERRIDE = /([\u202a-\u202e\u2066-\u2069])/;
-
-/** The address that `text` gives, if a click may go there. */
-function addressOf(text) {
-  const [address] = text.trim().split(/\s/);
-  const url = URL.parse(address.replace(/^<(.*)>$/, "$1"));
-  return url && SAFE.has(url.protocol) ? url.href : null;
-}
-
-/** Let `element` go on with `text`. */
-function write(element, text) {
-  for (const part of text.split(OVERRIDE)) {
-    if (OVERRIDE.test(part)) element.append(make("bdi", { className: "override" }, part));
-    else if (element.lastChild?.nodeType === Node.TEXT_NODE) element.lastChild.appendData(part);
-    else if (part) element.append(part);
-  }
-}
 
 export class Renderer {
   #waiting = "";
@@ -121,31 +87,13 @@ export class Renderer {
     this.flush();
     const { element, block, address, source } = this.#open.pop();
     if (block) block.finish();
-    else if (token === smd.RAW_URL) this.#endRaw(element);
+    else if (token === smd.RAW_URL) endRaw(element);
     else if (token === smd.LINK || token === smd.IMAGE) {
-      if (address) this.#endLink(element, address);
+      if (address) endLink(element, address);
       else element.replaceWith(MARKS[token], ...element.childNodes, source ?? (pending === "]" ? "]" : ""));
     } else if (MARKS[token] && !["*", "**", "_", "__", "~"].includes(pending)) {
       element.replaceWith(MARKS[token], ...element.childNodes);
     }
-  }
-
-  #endLink(element, address) {
-    if (!element.textContent) element.textContent = element.className || address;
-    element.title = address;
-    if (element.localName !== "a") return;
-    Object.assign(element, { href: address, target: "_blank", rel: "noopener noreferrer nofollow" });
-  }
-
-  // The full stop after an address is not part of it.
-  #endRaw(element) {
-    const text = element.textContent;
-    const [after = ""] = TRAILING.exec(text) ?? [];
-    const address = addressOf(text.slice(0, text.length - after.length));
-    if (!address) return element.replaceWith(...element.childNodes);
-    element.textContent = text.slice(0, text.length - after.length);
-    this.#endLink(element, address);
-    if (after) element.after(after);
   }
 
   add_text(_, text) {

@@ -29,7 +29,8 @@ export function showMenu(anchor, items, first = 0) {
   const menu = make("div", { className: "menu", role: "menu", popover: "manual", ariaLabel: anchor.ariaLabel });
   const buttons = items.map(({ words, does, isGrave }) => {
     const className = isGrave ? "menu-item grave" : "menu-item";
-    return make("button", { type: "button", className, role: "menuitem", tabIndex: -1, onclick: () => choose(does) }, words);
+    const onclick = () => choose(does);
+    return make("button", { type: "button", className, role: "menuitem", tabIndex: -1, onclick }, words);
   });
   menu.append(...buttons);
   menu.addEventListener("keydown", (event) => move(event, buttons));

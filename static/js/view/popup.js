@@ -16,7 +16,8 @@ export class Popup {
     element.showPopover();
     this.#place();
     const { signal } = this.#listeners;
-    const on = (name, listener, target = document) => target.addEventListener(name, listener, { signal, capture: true });
+    const how = { signal, capture: true };
+    const on = (name, listener, target = document) => target.addEventListener(name, listener, how);
     on("keydown", (event) => this.#pressed(event));
     on("pointerdown", ({ target }) => this.#isOutside(target) && this.close({ isLeft: true }));
     on("focusin", ({ target }) => this.#isOutside(target) && this.close({ isLeft: true }));

@@ -1,9 +1,9 @@
 // The preferences: what every answer is to heed, what this conversation has of its own, and how this device shows it.
 //
-// Each field is kept by itself, so that two devices that change different ones do not get in each other's way.
+// Each field is kept by itself, as soon as one leaves it.
 
 import { bytesOf } from "../digest.js";
-import { LANGUAGES, language, number, speak } from "../language.js";
+import { LANGUAGES, language, number, onSpoken, speak } from "../language.js";
 import { look, looks } from "../looking.js";
 import { ofError } from "../words.js";
 import { preferences as words } from "../words/preferences.js";
@@ -12,17 +12,17 @@ import { Field, choice } from "./field.js";
 
 const PROMPT_BYTES = 8_192;
 const [LANGUAGE_LENGTH, INSTRUCTIONS_LENGTH] = [64, 4_096];
+const HEEDED = ["expertise_level", "preferred_style", "language", "instructions"];
 const { options } = words;
 
 const pairs = (named) => Object.entries(named);
 
 export class Preferences {
   #dialog = byId("preferences");
-  #known = ["expertise_level", "preferred_style", "language", "instructions"];
   #fields = {};
 
-  constructor({ connection, chat, models }) {
-    Object.assign(this, { connection, chat, models });
+  constructor({ known, chat, models }) {
+    Object.assign(this, { known, chat, models });
     const groups = { model: this.#forModel(), session: this.#ofSession(), device: this.#ofDevice() };
     byId("preferences-groups").append(...pairs(groups).map(([name, fields]) => this.#group(name, fields)));
     byId("preferences-open").addEventListener("click", () => this.open());
@@ -30,6 +30,9 @@ export class Preferences {
     this.#dialog.addEventListener("close", () => Object.values(this.#fields).forEach((field) => field.keep()));
     this.#dialog.addEventListener("click", ({ target }) => target === this.#dialog && this.#dialog.close());
     document.addEventListener("keydown", (event) => this.#called(event));
+    known.on("change", () => HEEDED.forEach((name) => this.#fields[name].show(known.of(name))));
+    known.on("merged", (names) => this.#told(words.merged(names.map((name) => words.labels[name] ?? name).join(", "))));
+    onSpoken(() => location.reload());
     models.on("change", () => this.#showSession());
     chat.on("change", () => this.#dialog.open && this.#showSession());
   }
@@ -38,8 +41,9 @@ export class Preferences {
     this.#showSession();
     for (const [name, value] of pairs(looks())) this.#fields[name].show(value);
     for (const field of Object.values(this.#fields)) field.begin();
+    this.#told("");
     this.#dialog.showModal();
-    this.#read();
+    this.known.load().catch((error) => this.#told(ofError(error)));
   }
 
   #called(event) {
@@ -65,9 +69,9 @@ export class Preferences {
       expertise_level: several("expertise_level"),
       preferred_style: several("preferred_style"),
       language: make("input", { type: "text", maxLength: LANGUAGE_LENGTH, autocomplete: "off" }),
-      instructions: make("textarea", { rows: 3, maxLength: INSTRUCTIONS_LENGTH }),
+      instructions: make("textarea", { rows: 3 }),
     };
-    return this.#known.map((name) => this.#field(name, controls[name], (value) => this.#tell({ [name]: value || null })));
+    return HEEDED.map((name) => this.#field(name, controls[name], (value) => this.#heed(name, value)));
   }
 
   #ofSession() {
@@ -110,22 +114,16 @@ export class Preferences {
     control.value = value;
   }
 
-  async #read() {
-    try {
-      const { context } = await this.connection.ask("context", {});
-      for (const name of this.#known) this.#fields[name].show(String(context[name] ?? ""));
-    } catch (error) {
-      byId("preferences-problem").textContent = ofError(error);
-    }
+  #told(text) {
+    byId("preferences-told").textContent = text;
   }
 
-  async #tell(set) {
-    try {
-      await this.connection.ask("context", { set });
-      return null;
-    } catch (error) {
-      return ofError(error);
-    }
+  async #heed(name, value) {
+    const letters = [...value].length - INSTRUCTIONS_LENGTH;
+    if (letters > 0) return words.letters(number(letters));
+    const over = this.known.excess(name, value);
+    if (over > 0) return words.long(number(over));
+    return this.known.save(name, value).then(() => null, ofError);
   }
 
   #heat(field, value) {

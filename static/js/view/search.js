@@ -30,6 +30,7 @@ export class Search {
     Object.assign(this, { opened, begin });
     this.finding = new Finding({ sessions });
     this.finding.on("change", () => this.#draw());
+    sessions.on("change", () => this.#dialog.open && this.finding.refresh());
     byId("search-keys").textContent = IS_APPLE ? "⌘K" : "Ctrl K";
     byId("search-open").addEventListener("click", () => this.#open());
     document.addEventListener("keydown", (event) => this.#called(event));
@@ -60,7 +61,7 @@ export class Search {
   // What was chosen stays so while more is found.
   #draw() {
     if (!this.#dialog.open) return;
-    const { found, isWaiting, isPartial } = this.finding;
+    const { found } = this.finding;
     const query = this.#text.value.trim();
     const chosen = this.#items[this.#chosen]?.id;
     this.#items = query ? [...found, BEGIN] : [BEGIN, ...found];
@@ -68,8 +69,15 @@ export class Search {
     if (this.#chosen > 0 && place >= 0) this.#chosen = place;
     arrange(this.#list, this.#items.map((item, index) => this.#option(item, index, query)));
     this.#choose(Math.min(this.#chosen, this.#items.length - 1));
-    const quiet = query ? words.found(number(found.length)) : "";
-    this.#status.textContent = isWaiting ? words.searching : isPartial ? words.unsearched : found.length ? quiet : words.none;
+    this.#status.textContent = this.#told(query);
+  }
+
+  #told(query) {
+    const { found, isWaiting, isPartial } = this.finding;
+    if (isWaiting) return words.searching;
+    if (isPartial) return words.unsearched;
+    if (!query) return "";
+    return found.length ? words.found(number(found.length)) : words.none;
   }
 
   #option({ id, title, at }, index, query) {

@@ -25,7 +25,13 @@ export class Shortcuts {
     byId("keyboard-close").addEventListener("click", () => this.#dialog.close());
     byId("skip").addEventListener("click", (event) => (event.preventDefault(), byId("composer-text").focus()));
     document.addEventListener("keydown", (event) => this.#pressed(event));
-    document.addEventListener("close", () => document.activeElement === document.body && focusWriting(), { capture: true });
+    document.addEventListener("close", () => this.#closed(), { capture: true });
+  }
+
+  // The focus goes back by itself to what had it before; there may be nothing of the kind.
+  #closed() {
+    const { activeElement: has } = document;
+    if (!isOver() && (has === document.body || !has.checkVisibility())) focusWriting();
   }
 
   #pressed(event) {

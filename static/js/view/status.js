@@ -13,6 +13,7 @@ export class Status {
   #button = byId("status");
   #said = byId("status-said");
   #timers = { gap: null, caught: null, said: null };
+  #state = "connecting";
   #wasLost = false;
 
   constructor({ connection, returns, chat }) {
@@ -30,7 +31,8 @@ export class Status {
   #changed() {
     const { state, code } = this.connection;
     clearTimeout(this.#timers.gap);
-    if (state !== "open") this.#wasLost = true;
+    if (state !== "open" || this.#state === "open") this.#wasLost = state !== "open";
+    this.#state = state;
     if (state === "connecting" && !words.crowded[code]) this.#after("gap", GAP_MS, () => this.#show());
     else this.#show();
   }

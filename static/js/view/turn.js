@@ -67,10 +67,11 @@ export class Turn {
   #showNote(item) {
     const { state, code } = item;
     const isCard = state === "failed";
+    const actions = this.#deeds(item).filter(Boolean);
     this.#note.show({
       message: this.#message(item),
-      advice: isCard ? (answers.advice[code] ?? "") : "",
-      actions: this.#deeds(item).filter(Boolean),
+      advice: isCard && actions.length ? (answers.advice[code] ?? "") : "",
+      actions,
       origin: item.role === "assistant" ? this.#origin(item) : "",
       due: state === "pending" && item.isOnline ? item.due : null,
       isCard,

@@ -21,7 +21,7 @@ export class Undo {
     this.#list.addEventListener("pointerenter", () => this.#watch("pointer", true));
     this.#list.addEventListener("pointerleave", () => this.#watch("pointer", false));
     this.#list.addEventListener("focusin", () => this.#watch("focus", true));
-    this.#list.addEventListener("focusout", ({ relatedTarget }) => this.#watch("focus", this.#list.contains(relatedTarget)));
+    this.#list.addEventListener("focusout", ({ relatedTarget: next }) => this.#watch("focus", this.#list.contains(next)));
     document.addEventListener("keydown", (event) => this.#pressed(event));
   }
 

@@ -10,10 +10,10 @@ export const preferences = inLanguage({
       device: ["This device", ""],
     },
     labels: {
-      expertise_level: "How much you know",
-      preferred_style: "How it answers",
+      expertise_level: "Your expertise",
+      preferred_style: "Style of the answers",
       language: "Language of the answers",
-      instructions: "What it should know or do",
+      instructions: "Instructions for every answer",
       model: "Model",
       temperature: "Temperature, 0 to 2",
       prompt: "Instructions instead of the usual ones",
@@ -25,7 +25,7 @@ export const preferences = inLanguage({
       speaks: "Language of this page",
     },
     options: {
-      any: "As it comes",
+      any: "No preference",
       expertise_level: { beginner: "Beginner", intermediate: "Intermediate", expert: "Expert" },
       preferred_style: { concise: "Concise", detailed: "Detailed" },
       system: "As the system",
@@ -40,6 +40,8 @@ export const preferences = inLanguage({
     saved: "Saved",
     loading: "Loading …",
     long: (bytes) => `This is too long by ${bytes} bytes.`,
+    letters: (count) => `This is too long by ${count} characters.`,
+    merged: (names) => `Changed elsewhere meanwhile: ${names}. What you changed here is kept.`,
     range: "Expected a number from 0 to 2.",
   },
   de: {
@@ -49,10 +51,10 @@ export const preferences = inLanguage({
       device: ["Dieses Gerät", ""],
     },
     labels: {
-      expertise_level: "Wie viel du weißt",
-      preferred_style: "Wie geantwortet wird",
+      expertise_level: "Deine Vorkenntnisse",
+      preferred_style: "Stil der Antworten",
       language: "Sprache der Antworten",
-      instructions: "Was gewusst oder getan werden soll",
+      instructions: "Anweisungen für jede Antwort",
       model: "Modell",
       temperature: "Temperatur, 0 bis 2",
       prompt: "Anweisungen statt der üblichen",
@@ -64,7 +66,7 @@ export const preferences = inLanguage({
       speaks: "Sprache dieser Seite",
     },
     options: {
-      any: "Wie es kommt",
+      any: "Keine Vorgabe",
       expertise_level: { beginner: "Anfang", intermediate: "Mittel", expert: "Fachkundig" },
       preferred_style: { concise: "Knapp", detailed: "Ausführlich" },
       system: "Wie das System",
@@ -79,6 +81,8 @@ export const preferences = inLanguage({
     saved: "Gesichert",
     loading: "Lädt …",
     long: (bytes) => `Das ist um ${bytes} Bytes zu lang.`,
+    letters: (count) => `Das ist um ${count} Zeichen zu lang.`,
+    merged: (names) => `Inzwischen anderswo geändert: ${names}. Was du hier geändert hast, bleibt.`,
     range: "Erwartet wird eine Zahl von 0 bis 2.",
   },
 });
