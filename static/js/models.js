@@ -19,10 +19,10 @@ export class Models extends Emitter {
     onOwn(NAME, () => this.emit("change"));
   }
 
-  /** The preferred one, or null: the usual one. */
+  /** The preferred one, or null: the usual one. Until a node says which there are, it counts as one of them. */
   get preferred() {
     const name = readOwn(NAME);
-    return this.names.includes(name) ? name : null;
+    return !this.names.length || this.names.includes(name) ? name : null;
   }
 
   /** Prefer one from now on; "" or the usual one: none. */

@@ -175,13 +175,15 @@ async def test_a_device_has_its_own_looks(browser: Browser, redis_url: str, mode
 
 
 async def test_another_language_of_the_page_loses_no_draft(browser: Browser, redis_url: str, model: Script) -> None:
-    """It is loaded anew, and says everything in that language."""
+    """It is loaded anew, in all tabs, and says everything in that language."""
     async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
         await here.text.fill("What I was about to say")
         await here.page.keyboard.press("Control+,")
-        await field(here.page, "speaks").select_option("de")
-        await expect(here.page.locator("html")).to_have_attribute("lang", "de")
-        await expect(here.button("Senden")).to_be_visible()
+        async with tab(ada, node.http) as there:
+            await field(here.page, "speaks").select_option("de")
+            for one in (here, there):
+                await expect(one.page.locator("html")).to_have_attribute("lang", "de")
+                await expect(one.button("Senden")).to_be_visible()
         await expect(here.text).to_have_value("What I was about to say")
 
 

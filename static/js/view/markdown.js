@@ -9,12 +9,12 @@ import { CodeBlock } from "./code.js";
 import { directionOf, write } from "./direction.js";
 import { make } from "./dom.js";
 import { addressOf, endLink, endRaw } from "./links.js";
+import { beginTable, isHead, lastCell, rowsOf } from "./table.js";
 import { BLOCKS, INNER, MARKS, TAGS } from "./tags.js";
 
 const PART = 8_192; // characters, and some for each block: so much is left out of layout, or is not, together
 const BLOCK = 64;
 const LONG = 4_096; // characters; from then on the next line of a paragraph begins another one
-const COLUMNS = 64; // what a wider table has more stands in its last column
 
 export class Renderer {
   #waiting = "";
@@ -48,17 +48,16 @@ export class Renderer {
 
   #made(token) {
     const parent = this.#place;
-    if (token === smd.TABLE_CELL && parent.childElementCount === COLUMNS) return parent.lastElementChild;
-    const isHead = token === smd.TABLE_CELL && parent.parentElement.tagName === "THEAD";
+    if (token === smd.TABLE) return beginTable(parent);
+    if (token === smd.TABLE_ROW) return this.#row();
+    if (token === smd.TABLE_CELL && lastCell(parent)) return lastCell(parent);
     const isNested = token === smd.IMAGE && this.#open.some((open) => open.token === smd.LINK);
-    const element = make(isHead ? "th" : isNested ? "span" : TAGS[token] ?? "span");
+    const element = make(token === smd.TABLE_CELL && isHead(parent) ? "th" : isNested ? "span" : TAGS[token] ?? "span");
     if (token >= smd.HEADING_1 && token <= smd.HEADING_6) element.dataset.level = token - smd.HEADING_1 + 1;
     if (token === smd.IMAGE) Object.assign(element, { className: "image" }).dataset.kind = answers.image;
     if (token === smd.EQUATION_BLOCK || token === smd.EQUATION_INLINE) element.className = "maths";
     if (token === smd.CHECKBOX) Object.assign(element, { type: "checkbox", disabled: true, ariaLabel: answers.toDo });
-    if (token === smd.TABLE) parent.append(make("div", { className: "table" }, element));
-    else if (token === smd.TABLE_ROW) this.#rows(parent).append(element);
-    else parent.append(element);
+    parent.append(element);
     return element;
   }
 
@@ -73,10 +72,11 @@ export class Renderer {
     return this.#part.element;
   }
 
-  // The first row is the head.
-  #rows(table) {
-    if (table.children.length < 2) table.append(make(table.children.length ? "tbody" : "thead"));
-    return table.lastElementChild;
+  #row() {
+    const row = make("tr");
+    rowsOf(this.#last.element).append(row);
+    this.#last.element = row.closest("table");
+    return row;
   }
 
   end_token() {

@@ -1,4 +1,6 @@
 // Pinned to the end while the text grows, until the person scrolls up; "To the newest" pins it again.
+//
+// `isOpen`: there is more after what is in the page, so that its end is none to be pinned to.
 
 import { byId, focusWriting } from "./dom.js";
 
@@ -10,10 +12,13 @@ export class Scroll {
   #isPinned = true;
   #top = 0;
 
-  constructor() {
+  isOpen = false;
+
+  /** `newest()` is called when somebody wants to see the end. */
+  constructor({ newest }) {
     this.#box.addEventListener("scroll", () => this.#moved(), { passive: true });
     this.#button.addEventListener("click", () => {
-      this.pin();
+      newest();
       focusWriting();
     });
     const sizes = new ResizeObserver(() => this.#follow());
@@ -30,12 +35,15 @@ export class Scroll {
     this.#follow();
   }
 
-  /** Keep what is read in its place while `change` puts something before `first`. */
-  holding(first, change) {
-    const before = first?.getBoundingClientRect().top;
+  /** Keep what is read in its place while `change` puts something before it, or takes it away: of `elements`, in order. */
+  holding(elements, change) {
+    const top = this.#box.getBoundingClientRect().top;
+    const read = [...elements].filter((element) => element.getBoundingClientRect().bottom > top);
+    const places = read.map((element) => element.getBoundingClientRect().top);
     change();
-    if (this.#isPinned || !first?.isConnected) return;
-    const moved = first.getBoundingClientRect().top - before;
+    const stays = read.findIndex(({ isConnected }) => isConnected);
+    if (stays < 0) return;
+    const moved = read[stays].getBoundingClientRect().top - places[stays];
     if (moved) this.#box.scrollTop += moved;
   }
 
@@ -46,7 +54,7 @@ export class Scroll {
   // Only a move upwards lets go: text that grew under us looks like a gap too, and is none of the person's doing.
   #moved() {
     const top = this.#box.scrollTop;
-    if (this.#gap <= NEAR_PX) this.#isPinned = true;
+    if (this.#gap <= NEAR_PX && !this.isOpen) this.#isPinned = true;
     else if (top < this.#top) this.#isPinned = false;
     this.#top = top;
     this.#button.hidden = this.#isPinned;

@@ -5,7 +5,8 @@ import { german } from "../words/page.js";
 
 const ATTRIBUTES = ["aria-label", "placeholder"];
 
-const translated = (text) => german[text.trim()] ?? text;
+/** The blanks around a text stay. */
+const translated = (text) => text.replace(text.trim(), (words) => german[words] ?? words);
 
 /** Put all texts of the document into the page's language. */
 export function translate() {

@@ -2,14 +2,16 @@
 //
 // An item is what one <li> shows; its key is the turn's id (an answer has its run's), so the element of a message that
 // was pending becomes the sent one, and the running answer becomes the finished one, without being built again.
-// A turn in the log never changes: only those between the first and the last that are new are looked at.
+// A turn in the log never changes: only those between the first and the last that are new are looked at. What is far
+// from where one reads is not in the page (span.js).
 
+import { Span } from "../span.js";
 import { sessions as words } from "../words/sessions.js";
 import { byId, coalesced, keepingFocus } from "./dom.js";
 import { Scroll } from "./scroll.js";
 import { Turn } from "./turn.js";
 
-const AHEAD = "800px"; // so near to the beginning, what was before is brought
+const AHEAD = "800px"; // so near to the end of what is in the page, more is brought
 
 /** The item of a turn that is in the log. */
 const itemOf = (turn) => ({ ...turn, state: turn.state ?? (turn.role === "user" ? "sent" : "done"), source: turn });
@@ -34,15 +36,16 @@ export class Turns {
   #list = byId("turns");
   #empty = byId("empty");
   #earlier = byId("earlier");
-  #scroll = new Scroll();
+  #later = byId("later");
+  #span = new Span();
+  #scroll = new Scroll({ newest: () => this.toEnd() });
   #shown = new Map();
   #session = null;
   #turns = [];
   #after = [];
   #last = null;
   #isBringing = false;
-  #ahead = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && this.#bringAhead(),
-    { root: byId("scroll"), rootMargin: AHEAD });
+  #ahead = new IntersectionObserver((seen) => this.#bringAhead(seen), { root: byId("scroll"), rootMargin: AHEAD });
 
   constructor({ chat, connection }) {
     Object.assign(this, { chat, connection });
@@ -50,16 +53,20 @@ export class Turns {
     chat.on("change", (id) => id === chat.session?.session && draw());
     connection.on("state", draw);
     this.#earlier.addEventListener("click", () => this.#bringEarlier());
-    this.#ahead.observe(this.#earlier);
+    this.#later.addEventListener("click", () => this.#bringLater());
+    for (const edge of [this.#earlier, this.#later]) this.#ahead.observe(edge);
   }
 
   /** Go to the end and stay there. */
   toEnd() {
+    this.#span.toEnd();
+    if (this.#session) this.#draw();
     this.#scroll.pin();
   }
 
   /** Edit one's own turn, if it is shown and stands. */
   edit(id) {
+    if (!this.#shown.has(id)) this.toEnd();
     this.#shown.get(id)?.edit();
   }
 
@@ -67,9 +74,14 @@ export class Turns {
     const { session } = this.chat;
     if (!session) return;
     if (session.session !== this.#session) this.#begin(session.session);
-    const after = itemsAfter(this.chat);
-    this.#scroll.holding(this.#list.firstElementChild, () => this.#show(session.turns, after));
-    this.#earlier.hidden = !session.more;
+    const turns = this.#span.of(session.turns, this.#scroll);
+    const after = this.#span.isAtEnd ? itemsAfter(this.chat) : [];
+    const isMoved = !this.#scroll.isPinned && this.#turns.length && turns[0] !== this.#turns[0];
+    if (isMoved) this.#scroll.holding(this.#list.children, () => this.#show(turns, after));
+    else this.#show(turns, after);
+    this.#scroll.isOpen = !this.#span.isAtEnd;
+    this.#earlier.hidden = !session.more && !this.#span.hasBefore;
+    this.#later.hidden = this.#span.isAtEnd;
     this.#empty.hidden = session.turns.length + after.length > 0 || (session.at === null && this.#isExpected);
     this.#empty.textContent = session.gone ? words.deleted : words.empty;
   }
@@ -79,14 +91,15 @@ export class Turns {
     const fresh = turns.slice(first, turns.length - same).map(itemOf);
     this.#drop([...this.#turns.slice(first, this.#turns.length - same), ...this.#after], [...fresh, ...after]);
     const before = this.#last;
-    this.#last = after.find(({ role }) => role === "assistant") ?? (turns.length ? itemOf(turns.at(-1)) : null);
+    const newest = this.#span.isAtEnd ? turns.at(-1) : null;
+    this.#last = after.find(({ role }) => role === "assistant") ?? (newest ? itemOf(newest) : null);
     for (const item of [...fresh, ...after]) this.#showItem(item);
     if (before?.source && this.#shown.has(before.id)) this.#showItem(before);
     if (this.#last?.source) this.#showItem(this.#last);
     const start = first ? this.#elementOf(turns[first - 1]).nextElementSibling : this.#list.firstElementChild;
     this.#put(start, fresh);
     this.#put(turns.length ? this.#elementOf(turns.at(-1)).nextElementSibling : this.#list.firstElementChild, after);
-    this.#turns = [...turns];
+    this.#turns = turns;
     this.#after = after;
   }
 
@@ -128,22 +141,40 @@ export class Turns {
     this.#turns = this.#after = [];
     this.#last = null;
     this.#list.replaceChildren();
+    this.#span.toEnd();
     this.#scroll.pin();
   }
 
-  #bringAhead() {
-    if (!this.#scroll.isPinned) this.#bringEarlier();
+  #bringAhead(seen) {
+    if (this.#scroll.isPinned) return;
+    for (const { target, isIntersecting } of seen) {
+      if (isIntersecting && target === this.#earlier) this.#bringEarlier();
+      else if (isIntersecting) this.#bringLater();
+    }
   }
 
-  // Looked at anew after it brought something: it may still be near.
   async #bringEarlier() {
     if (this.#isBringing) return;
     this.#isBringing = true;
-    const before = this.chat.session.turns.length;
-    await this.chat.earlier();
+    if (!this.#span.hasBefore) await this.chat.earlier();
     this.#isBringing = false;
-    if (this.chat.session.turns.length === before) return;
-    this.#ahead.unobserve(this.#earlier);
-    requestAnimationFrame(() => this.#ahead.observe(this.#earlier));
+    this.#bring(() => this.#span.up());
+  }
+
+  #bringLater() {
+    this.#bring(() => this.#span.down());
+  }
+
+  // The edge is looked at anew after it brought something: it may still be near.
+  #bring(move) {
+    const [first, count] = [this.#turns[0], this.#turns.length];
+    this.#span.of(this.chat.session.turns, this.#scroll);
+    move();
+    this.#draw();
+    if (this.#turns[0] === first && this.#turns.length === count) return;
+    for (const edge of [this.#earlier, this.#later]) {
+      this.#ahead.unobserve(edge);
+      requestAnimationFrame(() => this.#ahead.observe(edge));
+    }
   }
 }

@@ -19,6 +19,7 @@ export const german = Object.freeze({
   Delete: "Löschen",
   Conversation: "Unterhaltung",
   "Earlier in this conversation": "Früheres aus dieser Unterhaltung",
+  "Later in this conversation": "Späteres aus dieser Unterhaltung",
   "What would you like to know?": "Was möchtest du wissen?",
   "About the model": "Über das Modell",
   Dismiss: "Verwerfen",
