@@ -210,31 +210,6 @@ async def test_a_conversation_is_renamed(browser: Browser, redis_url: str, model
         await expect(one.page.locator("#title")).to_have_text(f"Title {HOSTILE[:40]}")
 
 
-async def test_a_conversation_is_deleted(browser: Browser, redis_url: str, model: Script) -> None:
-    """After a question; it is gone from the list, from a second tab that has it open, and after a reload."""
-    async with two(redis_url, model) as (a, b), person(browser) as ada, tab(ada, a.http) as one:
-        await one.say("First.")
-        await expect(one.answers).to_have_attribute("data-state", "done")
-        session = await one.session()
-        async with tab(ada, f"{b.http}/#{session}") as other:
-            await expect(other.turns).to_have_count(2)
-            await one.button("Delete").click()
-            await one.button("Keep it").click()
-            await expect(one.turns).to_have_count(2)
-            await one.button("Delete").click()
-            await one.page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
-            await expect(one.listed).to_have_count(0)
-            await expect(one.turns).to_have_count(0)
-            await expect(other.page.locator("#empty")).to_have_text("This conversation was deleted.")
-            await expect(other.turns).to_have_count(0)
-            await expect(other.listed).to_have_count(0)
-        await one.page.goto(f"{a.http}/#{session}")
-        await one.page.reload()
-        await expect(one.status).to_have_text("connected")
-        await expect(one.page.locator("#session-none")).to_be_visible()
-        await expect(one.turns).to_have_count(0)
-
-
 async def test_ones_conversations_are_there_after_a_reload(browser: Browser, redis_url: str, model: Script) -> None:
     """The list has them, the newest first, and each opens with its turns; somebody else sees none of them."""
     async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
@@ -242,6 +217,7 @@ async def test_ones_conversations_are_there_after_a_reload(browser: Browser, red
             await here.button("New").click()
             await here.say(title)
             await here.expect_text(0, f"You said: {title}")
+            await expect(here.answers).to_have_attribute("data-state", "done")
         await here.page.goto("about:blank")
         await here.page.goto(node.http)
         await expect(here.listed).to_have_text(["Second.", "First."])
@@ -308,15 +284,15 @@ async def test_hostile_text_is_text(browser: Browser, redis_url: str, model: Scr
 
 async def test_what_the_policy_forbids_is_refused_and_told(browser: Browser, redis_url: str, model: Script) -> None:
     """An inline script does not run; and a tab of these tests would have told of it."""
-    inline = "document.head.append(Object.assign(document.createElement('script'), {textContent: 'window.harmed = 1'}))"
+    inline = "Object.assign(document.createElement('a'), { href: 'javascript:window.harmed = 1' }).click()"
     async with (
         serving(redis_url, model) as node,
         person(browser) as ada,
-        tab(ada, node.http, excused="script-src|Content Security Policy") as here,
+        tab(ada, node.http, excused="CSP:|Content Security Policy") as here,
     ):
         await here.page.evaluate(inline)
         async with asyncio.timeout(WAIT_MS / 1000):
-            await until(lambda: any(fault.startswith("CSP: script-src") for fault in here.faults))
+            await until(lambda: any(fault.startswith("CSP:") for fault in here.faults))
         assert await here.page.evaluate("window.harmed") is None
 
 

@@ -1,9 +1,7 @@
 // The buttons beside the field where one writes, and the line under it: what can be done now, and by which key.
 
 import { composer as words } from "../words/composer.js";
-import { byId } from "./dom.js";
-
-const IS_MAC = /Mac|iP(hone|ad)/.test(navigator.platform);
+import { IS_APPLE, byId } from "./dom.js";
 
 export class ComposerBar {
   #send = byId("send");
@@ -26,6 +24,6 @@ export class ComposerBar {
     this.#send.disabled = isEmpty;
     this.#send.textContent = isRunning ? words.queue : words.send;
     this.#interrupt.hidden = !isRunning || isEmpty;
-    this.#hint.textContent = isRunning ? words.busy(IS_MAC ? words.command : words.control) : run ? words.waits : words.hint;
+    this.#hint.textContent = isRunning ? words.busy(IS_APPLE ? words.command : words.control) : run ? words.waits : words.hint;
   }
 }

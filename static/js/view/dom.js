@@ -1,5 +1,8 @@
 // Making elements without markup: user and model text only ever becomes text nodes.
 
+/** Whether the keyboard has ⌘ where others have Ctrl. */
+export const IS_APPLE = /mac|iphone|ipad/i.test(navigator.userAgentData?.platform ?? navigator.platform);
+
 /** Find an element of index.html by its id; it must be there. */
 export function byId(id) {
   const found = document.getElementById(id);

@@ -4,9 +4,8 @@ import { Finding, folded } from "../finding.js";
 import { number } from "../language.js";
 import { clock } from "../words.js";
 import { sessions as words } from "../words/sessions.js";
-import { arrange, byId, make } from "./dom.js";
+import { IS_APPLE, arrange, byId, make } from "./dom.js";
 
-const IS_APPLE = /mac|iphone|ipad/i.test(navigator.userAgentData?.platform ?? navigator.platform);
 const BEGIN = Object.freeze({ id: "", title: words.begin });
 
 /** The parts of a title around what was looked for, where both have the same length without accents. */

@@ -2,10 +2,9 @@
 //
 // What opens by a key of its own (the search, the preferences) hears of that key itself.
 
-import { byId, focusWriting } from "./dom.js";
+import { IS_APPLE, byId, focusWriting } from "./dom.js";
 
 const FIELDS = "input, textarea, select, [contenteditable]";
-const IS_APPLE = /mac|iphone|ipad/i.test(navigator.userAgentData?.platform ?? navigator.platform);
 
 /** The parts of the page in their order, each with what has the focus in it first. */
 const parts = () => [
