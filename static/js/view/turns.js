@@ -8,10 +8,9 @@
 import { Span } from "../span.js";
 import { sessions as words } from "../words/sessions.js";
 import { byId, coalesced, keepingFocus } from "./dom.js";
+import { Edges } from "./edges.js";
 import { Scroll } from "./scroll.js";
 import { Turn } from "./turn.js";
-
-const AHEAD = "800px"; // so near to the end of what is in the page, more is brought
 
 /** The item of a turn that is in the log. */
 const itemOf = (turn) => ({ ...turn, state: turn.state ?? (turn.role === "user" ? "sent" : "done"), source: turn });
@@ -35,8 +34,6 @@ function common(old, now) {
 export class Turns {
   #list = byId("turns");
   #empty = byId("empty");
-  #earlier = byId("earlier");
-  #later = byId("later");
   #span = new Span();
   #scroll = new Scroll({ newest: () => this.toEnd() });
   #shown = new Map();
@@ -44,17 +41,17 @@ export class Turns {
   #turns = [];
   #after = [];
   #last = null;
-  #isBringing = false;
-  #ahead = new IntersectionObserver((seen) => this.#bringAhead(seen), { root: byId("scroll"), rootMargin: AHEAD });
+  #edges = new Edges({
+    up: () => this.#up(),
+    down: () => this.#move(() => this.#span.down()),
+    isPinned: () => this.#scroll.isPinned,
+  });
 
   constructor({ chat, connection }) {
     Object.assign(this, { chat, connection });
     const draw = coalesced(() => keepingFocus(this.#list, () => this.#draw()));
     chat.on("change", (id) => id === chat.session?.session && draw());
     connection.on("state", draw);
-    this.#earlier.addEventListener("click", () => this.#bringEarlier());
-    this.#later.addEventListener("click", () => this.#bringLater());
-    for (const edge of [this.#earlier, this.#later]) this.#ahead.observe(edge);
   }
 
   /** Go to the end and stay there. */
@@ -80,8 +77,7 @@ export class Turns {
     if (isMoved) this.#scroll.holding(this.#list.children, () => this.#show(turns, after));
     else this.#show(turns, after);
     this.#scroll.isOpen = !this.#span.isAtEnd;
-    this.#earlier.hidden = !session.more && !this.#span.hasBefore;
-    this.#later.hidden = this.#span.isAtEnd;
+    this.#edges.show({ before: session.more || this.#span.hasBefore, after: !this.#span.isAtEnd });
     this.#empty.hidden = session.turns.length + after.length > 0 || (session.at === null && this.#isExpected);
     this.#empty.textContent = session.gone ? words.deleted : words.empty;
   }
@@ -145,36 +141,16 @@ export class Turns {
     this.#scroll.pin();
   }
 
-  #bringAhead(seen) {
-    if (this.#scroll.isPinned) return;
-    for (const { target, isIntersecting } of seen) {
-      if (isIntersecting && target === this.#earlier) this.#bringEarlier();
-      else if (isIntersecting) this.#bringLater();
-    }
-  }
-
-  async #bringEarlier() {
-    if (this.#isBringing) return;
-    this.#isBringing = true;
+  async #up() {
     if (!this.#span.hasBefore) await this.chat.earlier();
-    this.#isBringing = false;
-    this.#bring(() => this.#span.up());
+    return this.#move(() => this.#span.up());
   }
 
-  #bringLater() {
-    this.#bring(() => this.#span.down());
-  }
-
-  // The edge is looked at anew after it brought something: it may still be near.
-  #bring(move) {
+  #move(by) {
     const [first, count] = [this.#turns[0], this.#turns.length];
     this.#span.of(this.chat.session.turns, this.#scroll);
-    move();
+    by();
     this.#draw();
-    if (this.#turns[0] === first && this.#turns.length === count) return;
-    for (const edge of [this.#earlier, this.#later]) {
-      this.#ahead.unobserve(edge);
-      requestAnimationFrame(() => this.#ahead.observe(edge));
-    }
+    return this.#turns[0] !== first || this.#turns.length !== count;
   }
 }
