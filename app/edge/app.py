@@ -12,9 +12,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -34,6 +33,7 @@ from app.edge.badge import closing
 from app.edge.bodies import problem
 from app.edge.carried import Carried
 from app.edge.expiry import Expiry
+from app.edge.files import Files
 from app.edge.heartbeat import Heartbeat
 from app.edge.http import Api
 from app.edge.operators import Operators
@@ -116,6 +116,7 @@ class Site:
         self.connections: set[Connection] = set()
         self.heartbeat = Heartbeat()
         self.expiry = Expiry()
+        self._files = files = Files(STATIC)
         self._api = api = Api(node, access)
         sign_in, operators = SignIn(node, access), Operators(node)
         self.doors: list[Open | Guarded] = [
@@ -139,7 +140,7 @@ class Site:
             Open("GET", "/live", api.live),
             Open("GET", "/ready", api.ready),
         ]
-        served = [*routes(self.doors, access), Mount("/static", StaticFiles(directory=STATIC))]
+        served = [*routes(self.doors, access), Mount("/static", files)]
         app = CORSMiddleware(
             Starlette(routes=served, exception_handlers=HANDLERS), allow_origins=sorted(access.origins.allowed),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
@@ -226,7 +227,7 @@ class Site:
 
     async def page(self, request: Request) -> Response:
         """`GET /`: the chat page. A browser that has no cookie of ours gets one, or is asked to sign in."""
-        response: Response = FileResponse(STATIC / "index.html")
+        response = self._files.response("index.html", request)
         try:
             known = await self.access.auth.greet(visitor_of(request), response)
         except Unauthorized:
@@ -243,7 +244,7 @@ class Site:
         """`GET /sign-in`: where invitations lead to."""
         if self._node.settings.auth == "guest":
             return RedirectResponse("/", 303)
-        return FileResponse(STATIC / "sign-in.html")
+        return self._files.response("sign-in.html", request)
 
 
 async def _deny(socket: WebSocket, error: ChatError) -> None:

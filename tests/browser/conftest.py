@@ -13,7 +13,8 @@ from tests.servers import Script
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """The browser; each test is somebody new in it."""
+    """The browser; each test is somebody new in it. The loop is not debugged: a page asks it for a hundred files."""
+    asyncio.get_running_loop().set_debug(False)
     async with chromium() as running:
         yield running
 

@@ -15,7 +15,7 @@ from tests.cluster.test_tools import Counted
 from tests.servers import Script, call, serving, two, until
 
 # What a finger would miss: targets under 24 CSS px, or, of the main ones, under 44.
-SMALL = """() => [...document.querySelectorAll(".conversation :is(button, summary, select, textarea), .conversation a[href]")]
+SMALL = """() => [...document.querySelectorAll(".conversation :is(button, summary, select, textarea, a[href])")]
   .filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.closest("#composer, .turns"))
   .filter((one) => {
     const { width, height } = one.getBoundingClientRect();
@@ -233,7 +233,11 @@ async def test_who_decides_second_is_told(browser: Browser, redis_url: str, mode
     counted = Counted()
     counted.gate.clear()
     model.answers.extend([["Shall I?", call("pay", {"euros": 5})], ["So."]])
-    async with serving(redis_url, model, tools=counted.tools) as node, person(browser) as ada, tab(ada, node.http) as one:
+    async with (
+        serving(redis_url, model, tools=counted.tools) as node,
+        person(browser) as ada,
+        tab(ada, node.http) as one,
+    ):
         await one.say("Pay.")
         await expect(one.button("Allow")).to_be_visible()
         async with tab(ada, f"{node.http}/#{await one.session()}") as other:
@@ -325,14 +329,18 @@ async def test_approvals_by_the_keyboard_alone(browser: Browser, redis_url: str,
     counted = Counted()
     for number in range(3):
         model.answers.extend([["Shall I?", call("pay", {"euros": 5}, f"call-{number}")], [" So."]])
-    async with serving(redis_url, model, tools=counted.tools) as node, person(browser) as ada, tab(ada, node.http) as here:
+    async with (
+        serving(redis_url, model, tools=counted.tools) as node,
+        person(browser) as ada,
+        tab(ada, node.http) as here,
+    ):
         press = here.page.keyboard.press
         for name in ("Allow", "Deny", "Edit"):
             await here.say(f"{name}!")
             ask = here.answers.last.locator(".ask")
             await expect(ask).to_be_visible()
             below = "(one) => one.closest('.turn').querySelector('.text').getBoundingClientRect().bottom"
-            assert (await ask.bounding_box() or {})["y"] >= await ask.evaluate(below)
+            assert (await ask.evaluate("(one) => one.getBoundingClientRect().y")) >= await ask.evaluate(below)
             await tabbed(here, ask.get_by_role("button", name=name, exact=True))
             await press("Enter")
             if name != "Allow":

@@ -17,7 +17,8 @@ KEPT = "(text) => Object.keys(localStorage).some((key) => /^chat.drafts/.test(ke
 HEARD = """() => {
   window.heard = [];
   const region = document.getElementById("announce");
-  new MutationObserver(() => heard.push(region.textContent)).observe(region, { childList: true, characterData: true, subtree: true });
+  const all = { childList: true, characterData: true, subtree: true };
+  new MutationObserver(() => heard.push(region.textContent)).observe(region, all);
 }"""
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -84,25 +85,28 @@ async def test_tabs_of_a_conversation_lose_no_draft(browser: Browser, redis_url:
 
 async def test_a_draft_is_for_who_wrote_it(browser: Browser, redis_url: str, model: Script) -> None:
     """Signing out forgets it, and so does another's sign-in; who signs in again after their time was over has it."""
-    async with serving(redis_url, model, **JWT) as node, person(browser) as both:
-        async with tab(both, await invitation(node)) as here:
-            await signed_in(here)
-            await here.text.fill("a secret")
-            await kept(here, "a secret")
-            await both.clear_cookies()
-            await here.page.goto(await invitation(node))
-            await signed_in(here)
-            await expect(here.text).to_have_value("a secret")
-            await both.clear_cookies()
-            await here.page.goto(await invitation(node, "eve"))
-            await signed_in(here)
-            await kept(here, "a secret", is_kept=False)
-            await expect(here.text).to_have_value("")
-            await here.text.fill("another secret")
-            await kept(here, "another secret")
-            await here.button("Sign out").click()
-            await here.page.wait_for_url("**/sign-in*")
-            await kept(here, "secret", is_kept=False)
+    async with (
+        serving(redis_url, model, **JWT) as node,
+        person(browser) as both,
+        tab(both, await invitation(node)) as here,
+    ):
+        await signed_in(here)
+        await here.text.fill("a secret")
+        await kept(here, "a secret")
+        await both.clear_cookies()
+        await here.page.goto(await invitation(node))
+        await signed_in(here)
+        await expect(here.text).to_have_value("a secret")
+        await both.clear_cookies()
+        await here.page.goto(await invitation(node, "eve"))
+        await signed_in(here)
+        await kept(here, "a secret", is_kept=False)
+        await expect(here.text).to_have_value("")
+        await here.text.fill("another secret")
+        await kept(here, "another secret")
+        await here.button("Sign out").click()
+        await here.page.wait_for_url("**/sign-in*")
+        await kept(here, "secret", is_kept=False)
 
 
 @pytest.mark.parametrize("how", ["button", "Control+Enter"])

@@ -55,14 +55,19 @@ export class AskCard {
   }
 
   async #decide(decision, more) {
+    if (this.#mine) return;
     this.#tell("");
-    for (const one of this.#buttons) one.disabled = true;
     this.#mine = decision;
+    this.#rest(true); // disabled, the one that was pressed would lose the focus
     const { why, decision: stands } = await this.chat.deeds.decide(this.run, this.ask.call, decision, more);
-    for (const one of this.#buttons) one.disabled = false;
+    this.#rest(false);
     this.#mine = null;
     if (!why) return this.settle(stands === decision ? DECIDED[decision] : tools.late);
     this.#tell(why);
+  }
+
+  #rest(isBusy) {
+    for (const one of this.#buttons) one.setAttribute("aria-disabled", String(isBusy));
   }
 
   #denying() {
