@@ -1,7 +1,8 @@
-"""Fixtures: one Redis for the whole run, emptied before each test."""
+"""Fixtures: one Redis for each of two workers, emptied before each test. A file's tests are one worker's."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis as redis_package
@@ -9,6 +10,20 @@ import redis as redis_package
 from tests.servers import Script, redis_server
 
 os.environ.setdefault("PYTHONASYNCIODEBUG", "1")
+TESTS = Path(__file__).parent
+# What measures time, or looks at all processes of the machine: never two of these at once.
+MACHINE = (
+    "faults", "soak", "test_bench.py", "browser/test_speed.py", "browser/test_markdown.py", "fuzz/test_decoders.py",
+    "fuzz/test_serves_as_before.py", "test_local.py", "test_processes.py", "test_embedded.py", "test_start.py", "test_serve.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together."""
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        alone = str(path).startswith(MACHINE)
+        item.add_marker(pytest.mark.xdist_group("machine" if alone else str(path)))
 
 
 @pytest.fixture(scope="session")

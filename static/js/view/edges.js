@@ -20,8 +20,10 @@ export class Edges {
 
   /** Show whether there is something before and after. */
   show({ before, after }) {
+    const { activeElement: has } = document;
     this.#earlier.hidden = !before;
     this.#later.hidden = !after;
+    if (has.hidden) byId("scroll").focus({ preventScroll: true });
   }
 
   #seen(seen) {

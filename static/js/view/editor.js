@@ -9,6 +9,7 @@ export class Editor {
   #send = make("button", { type: "button", className: "button primary", onclick: () => this.#sent() }, answers.sendAgain);
   #cancel = make("button", { type: "button", className: "button", onclick: () => this.#close() }, answers.cancel);
   #turn = null;
+  #isSending = false;
 
   /** `body` and `bar` are hidden while one edits; this stands before `bar` then. */
   constructor(chat, body, bar) {
@@ -50,10 +51,10 @@ export class Editor {
   }
 
   async #sent() {
-    if (!this.#field.value.trim() || this.#send.disabled) return;
-    this.#send.disabled = true;
+    if (!this.#field.value.trim() || this.#isSending) return;
+    this.#isSending = true;
     const { why } = await this.chat.deeds.edit(this.#turn, this.#field.value.trimEnd());
-    this.#send.disabled = false;
+    this.#isSending = false;
     if (why) return this.#tell(why);
     this.#show(false);
     focusWriting();
