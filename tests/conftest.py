@@ -14,7 +14,8 @@ TESTS = Path(__file__).parent
 # What measures time, or looks at all processes of the machine: never two of these at once.
 MACHINE = (
     "faults", "soak", "test_bench.py", "browser/test_speed.py", "browser/test_markdown.py", "fuzz/test_decoders.py",
-    "fuzz/test_serves_as_before.py", "test_local.py", "test_processes.py", "test_embedded.py", "test_start.py", "test_serve.py",
+    "fuzz/test_serves_as_before.py", "test_local.py", "test_processes.py", "test_embedded.py",
+    "test_start.py", "test_serve.py",
 )  # fmt: skip
 
 
