@@ -80,7 +80,7 @@ new Trial({ connection, storage: storage("localStorage") });
 new Head({ chat, sessions, unread, ...aside.deeds });
 new Status({ connection, returns, chat });
 new Details({ connection, returns, chat });
-new ModelChoice({ chat, models });
+new ModelChoice({ chat, models, problem });
 new Preferences({ known: new Known({ connection }), chat, models });
 new Shortcuts();
 announceAnswers(chat);

@@ -140,6 +140,12 @@ PIECEWISE = """async ([text, sizes]) => {
 MARKUP = """() => {
   try { document.createElement("div").innerHTML = "<b>"; } catch (error) { return error.name; }
 }"""
+OUT_OF_FLOW = """() => [...document.querySelectorAll(".markdown :is(p, .more)")].filter((one, place, all) => {
+  const [box, first] = [one, all[0]].map((each) => each.getBoundingClientRect());
+  const isBelow = !place || box.top >= all[place - 1].getBoundingClientRect().top;
+  const isAligned = box.left === first.left && box.width === first.width;
+  return getComputedStyle(one).position !== "static" || !isAligned || !isBelow;
+}).map((one) => one.outerHTML.slice(0, 60))"""
 SLOW_MS = 250  # two busy cores; alone it is about 60
 ROWS = "".join(f"| row {number} | `{number}` | text {number} |\n" for number in range(2000))
 TABLE = f"| name | value | and *more* |\n|---|---|---|\n{ROWS}"
@@ -282,6 +288,16 @@ async def test_no_markup_becomes_elements(browser: Browser, redis_url: str, mode
         tab(ada, node.http, excused="Trusted|CSP") as here,
     ):
         assert await here.page.evaluate(MARKUP) == "TypeError"
+
+
+async def test_a_long_paragraph_goes_on_where_it_stood(browser: Browser, redis_url: str, model: Script) -> None:
+    """In blocks of its own, one under the other, each as wide as the others: nothing else of the page styles them."""
+    model.answers.append(["word " * 4_000 + "\n" + "line \n" * 2_000 + "end."])
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        await ask(here)
+        await expect(here.answers.locator(".more").first).to_be_attached()
+        await expect(here.answers.locator(".text")).to_contain_text("end.")
+        assert await here.page.evaluate(OUT_OF_FLOW) == []
 
 
 @pytest.mark.parametrize("long", [TABLE, MIXED], ids=["table", "mixed"])

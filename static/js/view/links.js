@@ -12,7 +12,7 @@ export function addressOf(text) {
 
 /** Let `element`, which is finished, lead to `address`. */
 export function endLink(element, address) {
-  if (!element.textContent) element.textContent = element.className || address;
+  if (!element.textContent) element.textContent = address;
   element.title = address;
   if (element.localName !== "a") return;
   Object.assign(element, { href: address, target: "_blank", rel: "noopener noreferrer nofollow" });

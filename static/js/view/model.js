@@ -1,15 +1,15 @@
 // Which model answers in the open conversation: a choice in the head, where there is one.
 
-import { preferences as words } from "../words/preferences.js";
 import { byId, coalesced } from "./dom.js";
-import { choice } from "./field.js";
+import { choice, modelsOf } from "./field.js";
 
 export class ModelChoice {
   #select = byId("model");
   #drawn = "";
 
-  constructor({ chat, models }) {
-    Object.assign(this, { chat, models });
+  /** `problem(words)` is called when it cannot be chosen. */
+  constructor({ chat, models, problem }) {
+    Object.assign(this, { chat, models, problem });
     const draw = coalesced(() => this.#draw());
     models.on("change", draw);
     chat.on("change", draw);
@@ -18,7 +18,7 @@ export class ModelChoice {
 
   async #choose(model) {
     const why = await this.chat.set({ model });
-    if (why) this.chat.emit("problem", { code: "", message: why });
+    if (why) this.problem(why);
     this.#drawn = "";
     this.#draw();
   }
@@ -30,8 +30,7 @@ export class ModelChoice {
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.#select.hidden = names.length < 2;
-    const usual = [["", words.usual(preferred ?? names[0])], ...names.map((name) => [name, name])];
-    this.#select.replaceChildren(...choice(usual).children);
+    this.#select.replaceChildren(...choice(modelsOf(names, preferred ?? names[0])).children);
     this.#select.value = own;
   }
 }

@@ -8,7 +8,7 @@ import { look, looks } from "../looking.js";
 import { ofError } from "../words.js";
 import { preferences as words } from "../words/preferences.js";
 import { byId, make } from "./dom.js";
-import { Field, choice } from "./field.js";
+import { Field, choice, modelsOf } from "./field.js";
 
 const PROMPT_BYTES = 8_192;
 const [LANGUAGE_LENGTH, INSTRUCTIONS_LENGTH] = [64, 4_096];
@@ -99,8 +99,8 @@ export class Preferences {
   #showSession() {
     const { settings = {} } = this.chat.session ?? {};
     const { names, preferred } = this.models;
-    this.#offer("model", names.length > 1 ? [["", words.usual(preferred ?? names[0])], ...names.map((one) => [one, one])] : []);
-    this.#offer("preferred", names.length > 1 ? [["", words.usual(names[0])], ...names.map((one) => [one, one])] : []);
+    this.#offer("model", modelsOf(names, preferred ?? names[0]));
+    this.#offer("preferred", modelsOf(names, names[0]));
     this.#fields.preferred.show(preferred ?? "");
     for (const name of ["model", "temperature", "prompt"]) this.#fields[name].show(String(settings[name] ?? ""));
   }

@@ -18,7 +18,7 @@ export class Row {
     this.deeds = deeds;
     this.#link.href = `#${id}`;
     this.#link.addEventListener("keydown", (event) => this.#pressed(event));
-    this.more = menuButton({ className: "more" }, () => this.#items(), make("span", { className: "dots" }));
+    this.more = menuButton({ className: "row-menu" }, () => this.#items(), make("span", { className: "dots" }));
     this.element = make("li", { data: { session: id } }, this.#link, this.more);
   }
 

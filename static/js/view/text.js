@@ -14,15 +14,16 @@ const SLOW_MS = 25; // two frames that lie further apart: half as much
 const behind = new Set();
 let [room, before] = [1, 0];
 
-/** Write on, within what a frame has room for, in the texts that are behind. */
+/** Write on, within what a frame has room for, in the texts that are behind; one that left the page is let go. */
 function writeOn(now) {
   room = now - before > SLOW_MS ? Math.max(1, room >> 1) : Math.min(FRAME_SLICES, room + 1);
   before = now;
   const until = performance.now() + FRAME_MS;
   let left = room;
+  for (const text of behind) if (!text.element.isConnected) behind.delete(text);
   for (const text of [...behind].reverse()) {
     for (; left && text.isBehind && performance.now() < until; left -= 1) text.writeSlice();
-    if (!text.isBehind || !text.element.isConnected) behind.delete(text);
+    if (!text.isBehind) behind.delete(text);
     if (!left || performance.now() >= until) break;
   }
   if (behind.size) requestAnimationFrame(writeOn);
