@@ -1,7 +1,9 @@
 """Fixtures: one Redis for each of two workers, emptied before each test. A file's tests are one worker's."""
 
+import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,36 @@ MACHINE = (
     "fuzz/test_serves_as_before.py", "test_local.py", "test_processes.py", "test_embedded.py",
     "test_start.py", "test_serve.py",
 )  # fmt: skip
+# What holds a time to a bound that company would break: nothing else runs meanwhile.
+ALONE = ("soak", "test_bench.py", "browser/test_speed.py", "fuzz/test_decoders.py", "faults/test_rolling.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay together."""
     for item in items:
-        path = item.path.relative_to(TESTS)
-        alone = str(path).startswith(MACHINE)
-        item.add_marker(pytest.mark.xdist_group("machine" if alone else str(path)))
+        path = str(item.path.relative_to(TESTS))
+        item.add_marker(pytest.mark.xdist_group("machine" if path.startswith(MACHINE) else path))
+
+
+@contextmanager
+def on_the_machine(locks: Path, *, alone: bool) -> Iterator[None]:
+    """Beside the other worker's test, or alone; who waits to be alone is next."""
+    with (locks / "turn").open("w") as turn, (locks / "busy").open("w") as busy:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        fcntl.flock(busy, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(busy, fcntl.LOCK_UN)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test when the machine is free for it."""
+    alone = str(item.path.relative_to(TESTS)).startswith(ALONE)
+    with on_the_machine(item.config.cache.mkdir("machine"), alone=alone):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
