@@ -143,7 +143,7 @@ class Site:
         served = [*routes(self.doors, access), Mount("/static", files)]
         app = CORSMiddleware(
             Starlette(routes=served, exception_handlers=HANDLERS), allow_origins=sorted(access.origins.allowed),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=sorted({door.method for door in self.doors}),
             allow_headers=["Authorization", "Content-Type", "If-Match", *IDS],
             expose_headers=["ETag", "Retry-After"],
         )  # fmt: skip

@@ -1,11 +1,16 @@
-"""The page's files, from memory: a page asks for about a hundred, and each from the disk costs a node 2 ms.
+"""The page's files, from memory, each under two addresses.
 
-What is there is found once, when the node begins; a file that is changed later is read again.
+`/static/NAME` is asked for again each time. `/static/VERSION/NAME`, which the pages name, is kept for good by whoever
+had it: VERSION is a digest of all files, so that a page never has files of two versions from one node, and who comes
+back asks for the page alone. A path with the version of another node, while nodes are replaced, gives what is here.
 """
 
+import contextlib
 import gzip
 import hashlib
 import mimetypes
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,13 +21,16 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 WORTH: Final = 0.9  # of its size: what is not smaller than that is not sent compressed
+DIGITS: Final = 16  # of a version, in hex
+VERSION: Final = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
+SAME: Final = ("ETag", "Vary", "Cache-Control")  # what is said of a file that is not sent again
+FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file, as it was at a time."""
+    """One file, as it is sent."""
 
-    modified_ns: int
     kind: str
     tag: str
     data: bytes
@@ -30,13 +38,14 @@ class File:
 
 
 class Files:
-    """The files under a folder, by their paths in it; an ASGI application for a mount."""
+    """The files under a folder, by their paths in it; an ASGI application for a mount at `/static`.
+
+    They are read when the node begins, and again when one of them has changed since: for whoever works on the page.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files = {
-            path.relative_to(folder).as_posix(): _read(path) for path in sorted(folder.rglob("*")) if path.is_file()
-        }
+        self._read()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -44,39 +53,61 @@ class Files:
         if request.method not in ("GET", "HEAD"):
             raise HTTPException(405)
         name = request.url.path.removeprefix(scope.get("root_path", "")).removeprefix("/")
-        response = self.response(name, request)
+        version, _, rest = name.partition("/")
+        if version == self.version:
+            response = self._response(rest, request)
+            response.headers["Cache-Control"] = FOR_GOOD
+        else:
+            response = self.response(rest if VERSION.fullmatch(version) else name, request)
         if response.headers["ETag"] in request.headers.get("If-None-Match", ""):
-            response = Response(status_code=304, headers={"ETag": response.headers["ETag"], "Vary": "Accept-Encoding"})
+            kept = {name: response.headers[name] for name in SAME if name in response.headers}
+            response = Response(status_code=304, headers=kept)
         await response(scope, receive, send)
 
     def response(self, name: str, request: Request) -> Response:
-        """Give a file, whole.
+        """Give a file as it is now, whole; a page names the other files with their version.
 
         Raises:
             HTTPException: there is no such file.
         """
-        file = self._now(name)
+        if self._times != _times(self._times):
+            self._read()
+        return self._response(name, request)
+
+    def _response(self, name: str, request: Request) -> Response:
+        file = self._files.get(name)
+        if file is None:
+            raise HTTPException(404)
         packs = file.packed is not None and "gzip" in request.headers.get("Accept-Encoding", "")
         headers = {"ETag": f'"{file.tag}{"-gz" if packs else ""}"', "Vary": "Accept-Encoding"}
         headers |= {"Content-Encoding": "gzip"} if packs else {}
         return Response(file.packed if packs else file.data, headers=headers, media_type=file.kind)
 
-    def _now(self, name: str) -> File:
-        """A file as it is now."""
-        file, path = self._files.get(name), self._folder / name
-        if file is None:
-            raise HTTPException(404)
-        try:
-            if path.stat().st_mtime_ns != file.modified_ns:
-                file = self._files[name] = _read(path)
-        except OSError as error:
-            raise HTTPException(404) from error
-        return file
+    def _read(self) -> None:
+        paths = [self._folder, *sorted(self._folder.rglob("*"))]
+        self._times = _times(paths)
+        read = {path.relative_to(self._folder).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+        tags = "".join(f"{name} {_tag(data)}\n" for name, data in read.items())
+        self.version = _tag(tags.encode())[:DIGITS]
+        self._files = {name: _file(name, data, self.version) for name, data in read.items()}
 
 
-def _read(path: Path) -> File:
-    modified_ns, data = path.stat().st_mtime_ns, path.read_bytes()
+def _times(paths: Iterable[Path]) -> dict[Path, int]:
+    """When each was changed, files and folders, of those that are there (ns since 1970)."""
+    times = {}
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            times[path] = path.stat().st_mtime_ns
+    return times
+
+
+def _tag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _file(name: str, data: bytes, version: str) -> File:
+    if name.endswith(".html"):
+        data = data.replace(b'"/static/', b'"/static/%b/' % version.encode())
     packed = gzip.compress(data, mtime=0)
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    tag = hashlib.sha256(data).hexdigest()[:32]
-    return File(modified_ns, kind, tag, data, packed if len(packed) < WORTH * len(data) else None)
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return File(kind, _tag(data), data, packed if len(packed) < WORTH * len(data) else None)

@@ -229,8 +229,9 @@ async def test_ones_conversations_are_there_after_a_reload(browser: Browser, red
             await expect(foreign.turns).to_have_count(0)
 
 
-async def test_earlier_turns_are_brought_on_demand(browser: Browser, redis_url: str, model: Script) -> None:
-    """A long conversation opens with its newest turns; the button brings the ones before, in order."""
+@pytest.mark.parametrize("by", ["its button", "scrolling"])
+async def test_earlier_turns_are_brought(browser: Browser, redis_url: str, model: Script, by: str) -> None:
+    """A long conversation opens with its newest turns; whoever goes up, or presses the button, has the ones before."""
     async with serving(redis_url, model, flush_ms=1) as node, person(browser) as ada, tab(ada, node.http) as here:
         texts: list[str] = []
         for number in range(30):
@@ -240,7 +241,11 @@ async def test_earlier_turns_are_brought_on_demand(browser: Browser, redis_url: 
         await here.page.goto(f"{node.http}/#long")
         await expect(here.turns.locator(".text")).to_have_text(texts[-50:])
         await expect(here.turns.last).to_be_in_viewport()
-        await here.button("Earlier in this conversation").click()
+        if by == "scrolling":
+            await here.page.locator("#scroll").hover()
+            await here.page.mouse.wheel(0, -50_000)
+        else:  # as a screen reader presses it, from where one is: going there brings them, too
+            await here.button("Earlier in this conversation").dispatch_event("click")
         await expect(here.turns.locator(".text")).to_have_text(texts)
         await expect(here.button("Earlier in this conversation")).to_be_hidden()
 

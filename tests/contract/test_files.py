@@ -1,6 +1,7 @@
 """The page's files, as a node serves them: whole, compressed, not twice, and nothing beside them."""
 
 import os
+import re
 from pathlib import Path
 
 import httpx
@@ -20,7 +21,8 @@ async def test_every_file_is_served_as_it_is(redis_url: str, model: Script) -> N
             url = f"/static/{path.relative_to(STATIC).as_posix()}"
             for encoding in ("gzip", "identity"):
                 got = await client.get(url, headers={"Accept-Encoding": encoding})
-                assert (got.status_code, got.content) == (200, path.read_bytes()), url
+                content = re.sub(rb'"/static/[0-9a-f]{16}/', b'"/static/', got.content)
+                assert (got.status_code, content) == (200, path.read_bytes()), url
                 asked = {"Accept-Encoding": encoding, "If-None-Match": got.headers["ETag"]}
                 again = await client.get(url, headers=asked)
                 assert (again.status_code, again.content) == (304, b""), url
@@ -29,6 +31,32 @@ async def test_every_file_is_served_as_it_is(redis_url: str, model: Script) -> N
         assert (script.headers["Content-Encoding"], script.headers["Cache-Control"]) == ("gzip", "no-cache")
         assert (await client.head("/static/js/main.js")).content == b""
         assert (await client.post("/static/js/main.js")).status_code == 405
+
+
+async def test_a_page_names_what_is_kept_for_good(redis_url: str, model: Script) -> None:
+    """All that it names has its version, and what that is is never asked for again; a module's imports have it too."""
+    async with serving(redis_url, model) as node, httpx.AsyncClient(base_url=node.http) as client:
+        page = await client.get("/")
+        named = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
+        assert len(named) > 10
+        (version,) = {url.split("/")[2] for url in named}
+        assert re.fullmatch("[0-9a-f]{16}", version)
+        for url in named:
+            got = await client.get(url)
+            assert got.content == (STATIC / url.removeprefix(f"/static/{version}/")).read_bytes()
+            assert got.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            again = await client.get(url, headers={"If-None-Match": got.headers["ETag"]})
+            assert (again.status_code, again.headers["Cache-Control"]) == (304, got.headers["Cache-Control"])
+        for script in STATIC.rglob("*.js"):
+            assert not re.search(r"""(?:from|import)\W*["']/""", script.read_text()), (
+                f"{script} imports by a whole path"
+            )
+        assert page.headers["Cache-Control"] == "no-cache"
+        other = await client.get(f"/static/{'0' * 16}/js/main.js")
+        assert (other.content, other.headers["Cache-Control"]) == ((STATIC / "js/main.js").read_bytes(), "no-cache")
+        assert (await client.get(f"/static/{version}/js/none.js")).headers["Cache-Control"] == "no-cache"
+        for url in (f"/static/{version}", f"/static/{version}/", f"/static/{version}/{version}/js/main.js"):
+            assert (await client.get(url)).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -41,16 +69,24 @@ async def test_nothing_else_is_served(redis_url: str, model: Script, path: str) 
 
 
 def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
-    """So that whoever works on the page sees what they wrote; what is gone is not found."""
+    """So that whoever works on the page sees what they wrote, and no version of it is another; what is gone is gone."""
     file = tmp_path / "a.txt"
     file.write_text("old " * 100)
-    client = TestClient(Files(tmp_path))
+    files = Files(tmp_path)
+    client, versions = TestClient(files), {files.version}
     old = client.get("/a.txt")
     assert (old.text, old.headers["Content-Encoding"]) == ("old " * 100, "gzip")
     file.write_text("new")
     os.utime(file, ns=(1, 1))
     new = client.get("/a.txt", headers={"If-None-Match": old.headers["ETag"]})
     assert (new.status_code, new.text, "Content-Encoding" in new.headers) == (200, "new", False)
+    assert client.get(f"/{files.version}/a.txt").text == "new"
+    versions.add(files.version)
+    (tmp_path / "b.txt").write_text("another")
+    os.utime(tmp_path, ns=(1, 1))
+    assert client.get("/b.txt").text == "another"
+    versions.add(files.version)
     file.unlink()
     with pytest.raises(Exception, match="404"):
         client.get("/a.txt")
+    assert len(versions | {files.version}) == 4

@@ -207,6 +207,9 @@ async def test_pages_of_other_origins(redis_url: str, model: Script) -> None:
         allowed = await web.options("/api/ticket", headers=mine | ask)
         assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://app.example")
         assert "access-control-allow-credentials" not in allowed.headers
+        for door in served.site.doors:
+            way = mine | ask | {"Access-Control-Request-Method": door.method}
+            assert (await web.options(door.path, headers=way)).status_code == 200, door
         answer = await web.post("/api/ticket", headers=mine | bearer())
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (201, "https://app.example")
         assert (await web.options("/api/ticket", headers=evil | ask)).status_code == 403
