@@ -21,6 +21,13 @@ async def serving(redis_url: str, model: Any, name: str = "a", **settings: Any) 
         yield replace(node, port=port)
 
 
+@asynccontextmanager
+async def two(redis_url: str, model: Any, **settings: Any) -> AsyncIterator[tuple[Served, Served]]:
+    """Run nodes a and b on one Redis, each behind an nginx of its own."""
+    async with serving(redis_url, model, "a", **settings) as a, serving(redis_url, model, "b", **settings) as b:
+        yield a, b
+
+
 @dataclass
 class Cluster:
     """Three nodes behind one address."""

@@ -12,11 +12,12 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from app.core.errors import ContentRefused
+from tests.browser.behind import serving
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_sign_in import invitation
 from tests.cluster.test_tools import Counted
 from tests.people import JWT
-from tests.servers import Script, call, serving
+from tests.servers import Script, call
 
 AXE: Final = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]

@@ -8,11 +8,12 @@ from playwright.async_api import Browser, Locator, WebSocketRoute, expect
 
 from app.agent.flow import Piece
 from app.core.errors import ContentRefused, ModelTimeout
+from tests.browser.behind import serving, two
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_composer import HEARD
 from tests.browser.test_page import WIDER
 from tests.cluster.test_tools import Counted
-from tests.servers import Script, call, serving, two, until
+from tests.servers import Script, call, until
 
 # What a finger would miss: targets under 24 CSS px, or, of the main ones, under 44.
 SMALL = """() => [...document.querySelectorAll(".conversation :is(button, summary, select, textarea, a[href])")]

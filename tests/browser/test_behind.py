@@ -87,7 +87,7 @@ async def test_offline_and_back(
     browser: Browser, redis_url: str, model: Script, steps: asyncio.Semaphore, program: str
 ) -> None:
     """What was said meanwhile is there, though the node that the page had is gone."""
-    model.answers.append(list(WORDS))
+    model.answers.extend([list(WORDS), list(WORDS)])
     async with (
         cluster(program, redis_url, model) as nodes,
         person(browser) as ada,
@@ -98,7 +98,6 @@ async def test_offline_and_back(
         await ada.set_offline(True)
         await nodes.kill(name)
         await expect(here.status).to_have_text("you are offline; nothing is lost")
-        model.answers.append(list(WORDS))
         release(steps)
         await until(lambda: model.closed == 2)
         await ada.set_offline(False)

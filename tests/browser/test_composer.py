@@ -7,10 +7,11 @@ import re
 import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
+from tests.browser.behind import serving, two
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_sign_in import invitation
 from tests.people import JWT
-from tests.servers import Script, becomes, serving, two, until
+from tests.servers import Script, becomes, until
 
 KEPT = "(text) => Object.keys(localStorage).some((key) => /^chat.drafts/.test(key) && localStorage[key].includes(text))"
 # What the live region said, each time that it changed.

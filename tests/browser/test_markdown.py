@@ -6,8 +6,9 @@ import random
 import pytest
 from playwright.async_api import Browser, expect
 
+from tests.browser.behind import serving
 from tests.browser.chromium import Tab, person, tab
-from tests.servers import Script, serving
+from tests.servers import Script
 
 # The answer's elements, without what is only for looks.
 SHAPE = """() => {

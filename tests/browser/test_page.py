@@ -8,8 +8,9 @@ import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from app.core.errors import ModelTimeout
+from tests.browser.behind import serving, two
 from tests.browser.chromium import WAIT_MS, person, tab
-from tests.servers import Script, serving, two, until
+from tests.servers import Script, until
 
 WORDS = ["Hé ", "漢字 ", "😀\n", "\t<b>  two  spaces</b> ", "👩‍👩‍👧 e\u0301 ", "end."]
 HOSTILE = '<img src=x onerror="window.harmed = true"><script>window.harmed = true</script>&lt;b&gt; </li>'

@@ -5,11 +5,12 @@ import re
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
+from tests.browser.behind import serving
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_page import WIDER
 from tests.browser.test_sign_in import invitation, signed_in
 from tests.people import JWT
-from tests.servers import Script, serving
+from tests.servers import Script
 
 PAPER = "() => getComputedStyle(document.body).backgroundColor"
 KEPT = (

@@ -11,11 +11,12 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Route, WebSocketRoute, expect
 
+from tests.browser.behind import serving
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_accessible import done, open_by
 from tests.browser.test_page import LONG, WIDER
 from tests.browser.test_words import STATIC
-from tests.servers import Script, serving
+from tests.servers import Script
 
 WISH: Final = """(looks) => {
   localStorage.setItem("chat.looks", JSON.stringify(looks));

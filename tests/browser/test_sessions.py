@@ -12,12 +12,14 @@ from playwright.async_api import Browser, BrowserContext, Locator, WebSocketRout
 
 from app.core.model import Session
 from app.state.keys import session_keys
+from tests.browser.behind import serving, two
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_connection import REFUSED
 from tests.browser.test_page import WIDER
 from tests.browser.test_sign_in import invitation
 from tests.people import JWT
-from tests.servers import Script, Served, becomes, free_port, serving, two, until
+from tests.servers import Script, Served, becomes, free_port, until
+from tests.servers import serving as direct
 
 DAY_MS: Final = 86_400_000
 URL: Final = "http://127.0.0.1"  # a cookie is every port's
@@ -129,7 +131,7 @@ async def test_what_waits_to_be_deleted_outlives_its_tab(browser: Browser, redis
     """The next page does it, if the time is over by then; without a connection it is done when there is one."""
     port = free_port()
     async with AsyncExitStack() as gone, person(browser) as ada:
-        node = await gone.enter_async_context(serving(redis_url, model, port=port))
+        node = await gone.enter_async_context(direct(redis_url, model, port=port))
         await has_said(ada, node, "First", "Second", "Third")
         async with tab(ada, f"{node.http}/#First") as here:
             await here.button("Delete").click()
@@ -146,7 +148,7 @@ async def test_what_waits_to_be_deleted_outlives_its_tab(browser: Browser, redis
             await here.button("Delete").click()
             await here.page.clock.fast_forward(60_000)
             await expect(titles(here)).to_have_text(["Third"])
-            async with serving(redis_url, model, port=port) as again:
+            async with direct(redis_url, model, port=port) as again:
                 await here.page.clock.fast_forward(20_000)
                 await becomes(lambda: has(ada, again, ["Third"]))
                 await expect(titles(here)).to_have_text(["Third"])

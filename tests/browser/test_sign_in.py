@@ -16,10 +16,11 @@ from app.core.model import User
 from app.edge import sign_in
 from app.members import invite
 from app.state.keys import rate, user_tag
+from tests.browser.behind import serving
 from tests.browser.chromium import Tab, person, tab
 from tests.browser.test_page import WIDER
 from tests.people import JWT, OTHER, operator, token
-from tests.servers import Script, Served, serving, until
+from tests.servers import Script, Served, until
 
 REFUSED = r"status of 401|/api/sign-in"  # the browser's own line about a refused request
 WITHIN_SECONDS = 2.0
