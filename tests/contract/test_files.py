@@ -21,7 +21,8 @@ async def test_every_file_is_served_as_it_is(redis_url: str, model: Script) -> N
             url = f"/static/{path.relative_to(STATIC).as_posix()}"
             for encoding in ("gzip", "identity"):
                 got = await client.get(url, headers={"Accept-Encoding": encoding})
-                content = re.sub(rb'"/static/[0-9a-f]{16}/', b'"/static/', got.content)
+                content = re.sub(rb'<link rel="modulepreload"[^>]+>\n  ', b"", got.content)
+                content = re.sub(rb'"/static/[0-9a-f]{16}/', b'"/static/', content)
                 assert (got.status_code, content) == (200, path.read_bytes()), url
                 asked = {"Accept-Encoding": encoding, "If-None-Match": got.headers["ETag"]}
                 again = await client.get(url, headers=asked)
@@ -57,6 +58,21 @@ async def test_a_page_names_what_is_kept_for_good(redis_url: str, model: Script)
         assert (await client.get(f"/static/{version}/js/none.js")).headers["Cache-Control"] == "no-cache"
         for url in (f"/static/{version}", f"/static/{version}/", f"/static/{version}/{version}/js/main.js"):
             assert (await client.get(url)).status_code == 404
+
+
+@pytest.mark.parametrize("page", ["index", "sign-in"])
+def test_a_page_names_every_module_that_it_needs(page: str) -> None:
+    """All that are imported from the one that it runs, each once; not what is imported when it is wanted."""
+    text = TestClient(Files(STATIC)).get(f"/{page}.html").text
+    (script,) = re.findall(r'<script type="module" src="/static/\w+/([^"]+)"', text)
+    named = re.findall(r'<link rel="modulepreload" href="/static/\w+/([^"]+)"', text)
+    assert len(named) == len(set(named)) > 5
+    needed = set()
+    for module in (script, *named):
+        imports = re.findall(r'^import .*?from "([^"]+)"', (STATIC / module).read_text(), re.MULTILINE)
+        needed |= {os.path.relpath((STATIC / module).parent / path, STATIC) for path in imports}
+    assert set(named) == needed
+    assert "js/view/highlight.js" not in named
 
 
 @pytest.mark.parametrize(
