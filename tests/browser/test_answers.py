@@ -85,7 +85,7 @@ async def test_tools_and_thinking_are_there_after_a_reload(browser: Browser, red
 
 @pytest.mark.parametrize(
     ("decision", "words", "result"),
-    [("allow", "You allowed it.", "paid 5"), ("deny", "You denied it.", "not allowed: too much"),
+    [("allow", "You allowed it.", "paid 5"), ("deny", "You denied it.", "too much"),
      ("edit", "You changed it and allowed it.", "paid 3")],
 )  # fmt: skip
 async def test_an_approval_is_decided_in_one_tab_and_settled_in_another(
@@ -125,6 +125,8 @@ async def test_an_approval_is_decided_in_one_tab_and_settled_in_another(
                 await done(either)
                 await expect(either.button("Allow")).to_have_count(0)
                 await expect(either.page.locator(".tool pre").last).to_have_text(result)
+                state = "not allowed" if decision == "deny" else "done"
+                await expect(either.page.locator(".tool-state")).to_have_text(state)
 
 
 async def test_ones_turn_is_edited_and_what_it_replaced_is_reachable(
@@ -360,7 +362,7 @@ async def test_approvals_by_the_keyboard_alone(browser: Browser, redis_url: str,
             await expect(here.text).to_be_focused()
             await expect(here.answers.last.locator(".tool")).to_have_count(1)
         results = await here.page.locator(".tool pre:last-child").all_text_contents()
-        assert results == ["paid 5", "not allowed: too much", "paid 3"]
+        assert results == ["paid 5", "too much", "paid 3"]
 
 
 async def test_a_finger_reaches_everything(browser: Browser, redis_url: str, model: Script) -> None:

@@ -4,6 +4,7 @@ import { tools } from "../words/tools.js";
 import { make } from "./dom.js";
 
 const LONG = 1_500;
+const DENIED = /^not allowed(?:: ([^]*))?$/; // what the server writes where a call that waited for a person was denied
 
 /** A value as text: what is JSON, indented. */
 export const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2)) ?? "";
@@ -16,6 +17,15 @@ export function block(value) {
   const whole = () => (pre.replaceChildren(text), button.remove());
   const button = make("button", { type: "button", className: "link", onclick: whole }, tools.showAll);
   return [pre, button];
+}
+
+/** How a call stands, and what it came to: [state, label, value]; `isOver`: its run has ended. */
+function outcome({ result, error }, isOver) {
+  const denied = DENIED.exec(error ?? "");
+  if (denied) return ["denied", tools.why, denied[1]];
+  if (error !== undefined) return ["failed", tools.error, error];
+  if (result !== undefined) return ["done", tools.result, result];
+  return [isOver ? "none" : "running", tools.result, undefined];
 }
 
 export class ToolCard {
@@ -34,15 +44,11 @@ export class ToolCard {
     const drawn = JSON.stringify([call, isOver]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
-    const settled = call.error !== undefined ? "failed" : call.result !== undefined ? "done" : null;
-    const state = settled ?? (isOver ? "none" : "running");
+    const [state, label, value] = outcome(call, isOver);
     this.element.dataset.state = state;
     this.#name.textContent = call.name ?? tools.unnamed;
     this.#state.textContent = tools.states[state];
     const part = (label, value) => (value === undefined ? [] : [make("p", {}, label), ...block(value)]);
-    this.#body.replaceChildren(
-      ...part(tools.given, call.arguments),
-      ...(call.error !== undefined ? part(tools.error, call.error) : part(tools.result, call.result)),
-    );
+    this.#body.replaceChildren(...part(tools.given, call.arguments), ...part(label, value));
   }
 }

@@ -4,11 +4,12 @@ import { inLanguage } from "../language.js";
 
 export const tools = inLanguage({
   en: {
-    states: { running: "is at work", done: "done", failed: "failed", none: "nothing came of it" },
+    states: { running: "is at work", done: "done", failed: "failed", denied: "not allowed", none: "nothing came of it" },
     unnamed: "a tool",
     given: "Given",
     result: "Result",
     error: "Why it failed",
+    why: "Why",
     showAll: "Show all",
     may: ["May it use ", "?"],
     until: (time) => `It waits until ${time}.`,
@@ -28,11 +29,12 @@ export const tools = inLanguage({
     back: "Back",
   },
   de: {
-    states: { running: "arbeitet", done: "fertig", failed: "fehlgeschlagen", none: "ohne Ergebnis" },
+    states: { running: "arbeitet", done: "fertig", failed: "fehlgeschlagen", denied: "nicht erlaubt", none: "ohne Ergebnis" },
     unnamed: "ein Werkzeug",
     given: "Eingabe",
     result: "Ergebnis",
     error: "Warum es fehlschlug",
+    why: "Warum",
     showAll: "Alles zeigen",
     may: ["Darf ", " verwendet werden?"],
     until: (time) => `Das wartet bis ${time}.`,
