@@ -87,7 +87,7 @@ async def test_axe_finds_nothing_in_a_conversation(
 async def test_axe_finds_nothing_where_an_answer_waits_or_failed(
     browser: Browser, redis_url: str, model: Script
 ) -> None:
-    """An approval, one that is denied with a reason, and a failure."""
+    """An approval, one that is denied with a reason, what came of that, and a failure."""
     counted = Counted()
     model.answers.extend([["Shall I?", call("pay", {"euros": 5})], ["So."], ["No", ContentRefused("not this")]])
     async with (
@@ -102,9 +102,42 @@ async def test_axe_finds_nothing_where_an_answer_waits_or_failed(
         assert await defects(here.page) == []
         await here.button("Deny it").click()
         await done(here)
+        await here.page.locator(".tool summary").click()
+        assert await defects(here.page) == []
         await here.say("And this?")
         await expect(here.answers.last).to_have_attribute("data-state", "failed")
         assert await defects(here.page) == []
+
+
+async def test_axe_finds_nothing_in_what_stands_for_a_while(
+    browser: Browser, redis_url: str, model: Script, steps: asyncio.Semaphore
+) -> None:
+    """An answer that is paused, a conversation that can be taken back, a message that waits for a connection."""
+    model.takeover = "continue"
+    model.answers.append(["One ", "two."])
+    async with (
+        serving(redis_url, model) as node,
+        person(browser) as ada,
+        tab(ada, node.http, excused="ERR_INTERNET_DISCONNECTED") as here,
+    ):
+        await here.say("Count.")
+        steps.release()
+        await here.expect_text(0, "One ")
+        await here.button("Pause").click()
+        await expect(here.button("Go on")).to_be_visible()
+        assert await defects(here.page) == []
+        await ada.set_offline(True)
+        for connection in list(node.site.connections):
+            connection.end(1012)
+        await here.say("More.")
+        await expect(here.turns.last).to_have_attribute("data-state", "pending")
+        assert await defects(here.page) == []
+        await ada.set_offline(False)
+        await expect(here.status).to_have_text("connected")
+        await here.button("Delete").click()
+        await here.page.locator("#toasts button").hover()  # so it waits
+        assert await defects(here.page) == []
+        await here.page.locator("#toasts button").click()
 
 
 async def test_axe_finds_nothing_in_what_opens(browser: Browser, redis_url: str, model: Script) -> None:
@@ -135,10 +168,17 @@ async def test_axe_finds_nothing_in_what_opens(browser: Browser, redis_url: str,
 
 
 async def test_axe_finds_nothing_where_one_signs_in(browser: Browser, redis_url: str, model: Script) -> None:
-    """With an invitation, without one, and when something is wrong."""
+    """With an invitation, without one, with one that is spent, and when something is wrong."""
     async with serving(redis_url, model, **JWT) as node, person(browser, width=360) as ada:
-        async with tab(ada, await invitation(node), excused="status of 401") as here:
+        link = await invitation(node)
+        async with tab(ada, link, excused="status of 401") as here:
             await expect(here.button("Sign in")).to_be_visible()
+            assert await defects(here.page) == []
+            await here.button("Sign in").click()
+            await expect(here.status).to_have_text("connected")
+        async with person(browser, width=360) as eve, tab(eve, link, excused="status of 401") as here:
+            await here.button("Sign in").click()
+            await expect(here.page.get_by_role("alert")).to_be_visible()
             assert await defects(here.page) == []
         async with tab(ada, f"{node.http}/sign-in", excused="status of 401") as here:
             await here.page.get_by_text("I have an access token").click()
