@@ -311,7 +311,7 @@ async def test_conversations_are_taken_along(browser: Browser, redis_url: str, m
         await here.button("Export all").click()
         await here.page.get_by_role("menuitem", name="Export as Markdown").click()
         await expect(here.page.locator("#notice-words")).to_contain_text("Nothing was exported. ")
-        await expect(here.page.locator("#notice-words")).to_contain_text("does not answer")
+        await expect(here.page.locator("#notice-words")).to_contain_text("Nothing is lost.")
 
 
 async def test_what_one_has_not_seen_is_marked(browser: Browser, redis_url: str, model: Script) -> None:

@@ -1,10 +1,11 @@
-// What was wrong with a command, by its code. In English the server's own words say it, which are more exact.
+// What was wrong with a command, by its code. In English mostly the server's own words say it, which are more exact.
 
 import { inLanguage } from "../language.js";
 
 export const errors = inLanguage({
   en: {
     disconnected: "There is no connection just now. Nothing is lost; try again soon.",
+    unavailable: "The server cannot reach its store just now. Nothing is lost.",
   },
   de: {
     disconnected: "Gerade besteht keine Verbindung. Nichts geht verloren; gleich noch einmal versuchen.",
