@@ -19,8 +19,6 @@ MACHINE = (
     "fuzz/test_serves_as_before.py", "test_local.py", "test_processes.py", "test_embedded.py",
     "test_start.py", "test_serve.py",
 )  # fmt: skip
-# What holds a time to a bound that company would break: nothing else runs meanwhile.
-ALONE = ("soak", "test_bench.py", "browser/test_speed.py", "fuzz/test_decoders.py", "faults/test_rolling.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,8 +44,7 @@ def on_the_machine(locks: Path, *, alone: bool) -> Iterator[None]:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Run a test when the machine is free for it."""
-    alone = str(item.path.relative_to(TESTS)).startswith(ALONE)
-    with on_the_machine(item.config.cache.mkdir("machine"), alone=alone):
+    with on_the_machine(item.config.cache.mkdir("machine"), alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 

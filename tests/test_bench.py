@@ -174,6 +174,7 @@ def cores() -> Iterator[Cores]:
         yield found
 
 
+@pytest.mark.alone
 def test_the_upstream_is_an_openai_compatible_stream_on_time(cores: Cores) -> None:
     """A role, each token once as it is due, a reason, the usage, the end; not one early."""
 
@@ -223,6 +224,7 @@ def counted(found: Figures) -> None:
     assert 0 <= found["p50 ms"] <= found["p99 ms"] <= found["max ms"]
 
 
+@pytest.mark.alone
 def test_ours_is_cheaper_than_the_baseline_by_what_is_stated(cores: Cores) -> None:
     """`python -m bench --quick`: the ratio, within its margin; of both every token was counted, once."""
     verdict = uvloop.run(quick.compare(cores, seconds=1.5, rounds=1))
@@ -273,6 +275,7 @@ def test_the_peers_say_nothing_of_where_packages_come_from() -> None:
     assert not list((ROOT / "bench").rglob("*lock*.json"))
 
 
+@pytest.mark.alone
 def test_each_scenario_measures_what_it_says(cores: Cores, monkeypatch: pytest.MonkeyPatch) -> None:
     """With small numbers: answers come whole, also to who comes back; sockets stay; the history is as long as it is
     said to be; and when a system is left, its processes are gone.

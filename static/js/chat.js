@@ -1,6 +1,6 @@
 // The open session, and what a person can do in it.
 //
-// Views call its methods and read `session`, `unseen`, `served`, `isStopping`; they never see a frame or the socket.
+// Views call its methods and its deeds, and read `session`, `unseen`, `served`; they never see a frame or the socket.
 // Emits: "change" (a session id), "answered" ({session, turn}), "refused" ({say, error}), "returned" (a say),
 // "problem" (a ChatError).
 
@@ -21,7 +21,6 @@ export class Chat extends Emitter {
   #follows;
   #models;
   #says;
-  #stopping = new Set();
   #current = null;
 
   constructor({ connection, models, storage }) {
@@ -36,7 +35,8 @@ export class Chat extends Emitter {
     this.#says.on("change", (id) => this.#changed(id));
     for (const told of ["refused", "returned"]) this.#says.on(told, (of) => this.emit(told, of));
     this.#says.on("resync", (id) => this.#follows.open(id, null));
-    this.deeds = new Deeds({ ask: this.#ask.bind(this), settled: this.#settled.bind(this), says: this.#says, model: () => this.model });
+    const deeds = { ask: this.#ask.bind(this), settled: this.#settled.bind(this), changed: () => this.#changed(this.#current) };
+    this.deeds = new Deeds({ ...deeds, says: this.#says, model: () => this.model });
     for (const id of this.#says.sessions()) this.#follows.follow(id);
   }
 
@@ -66,10 +66,6 @@ export class Chat extends Emitter {
   /** The models that may be asked, by name. */
   get models() {
     return this.#models.names;
-  }
-
-  isStopping(run) {
-    return this.#stopping.has(run);
   }
 
   /** Show this session from now on; `isFresh` if its id was just made and nobody can have used it. */
@@ -105,16 +101,6 @@ export class Chat extends Emitter {
     return why;
   }
 
-  /** Stop a run, or take a queued one out of the queue. Resolve to whether that was done now. */
-  async stop(run) {
-    if (this.#stopping.has(run)) return false;
-    this.#stopping.add(run);
-    this.#changed(this.#current);
-    const ok = await this.#ask("stop", { run });
-    if (!ok && this.#stopping.delete(run)) this.#changed(this.#current);
-    return Boolean(ok);
-  }
-
   /** Bring the turns before the first one that is shown. */
   async earlier() {
     const follow = this.#follows.get(this.#current);
@@ -137,7 +123,7 @@ export class Chat extends Emitter {
 
   #folded({ session, transcript, outcome, isSnapshot, caughtUp }) {
     const { ended, over } = transcript.takeEnded();
-    for (const run of over) this.#stopping.delete(run);
+    this.deeds.over(over);
     this.#says.settle(session, over);
     if (session.gone) this.#says.forget(session.session);
     else if (caughtUp || isSnapshot) this.#says.restore(session, { everything: caughtUp });

@@ -1,13 +1,35 @@
-// What a person can ask of a turn or a run of the open session, besides saying something and stopping it.
+// What a person can ask of a turn or a run of the open session, besides saying something.
 //
 // `ask(type, fields)` resolves to the reply, or null once the problem was told. What has a field beside it where the
 // problem is better told takes `settled` instead, which resolves to the reply, or to {why}: the problem in words.
+// `changed()` is called when `isStopping` has another answer.
 
 import { newId } from "./ids.js";
 
 export class Deeds {
-  constructor({ ask, settled, says, model }) {
-    Object.assign(this, { ask, settled, says, model });
+  #stopping = new Set();
+
+  constructor({ ask, settled, changed, says, model }) {
+    Object.assign(this, { ask, settled, changed, says, model });
+  }
+
+  /** Stop a run, or take a queued one out of the queue. Resolve to whether that was done now. */
+  async stop(run) {
+    if (this.#stopping.has(run)) return false;
+    this.#stopping.add(run);
+    this.changed();
+    const ok = await this.ask("stop", { run });
+    if (!ok && this.#stopping.delete(run)) this.changed();
+    return Boolean(ok);
+  }
+
+  isStopping(run) {
+    return this.#stopping.has(run);
+  }
+
+  /** These runs have ended: none is stopping any more. */
+  over(runs) {
+    for (const run of runs) this.#stopping.delete(run);
   }
 
   /** Settle an approval: allow, deny (`reason`) or edit (`arguments`). Resolve to the reply, or {why}. */

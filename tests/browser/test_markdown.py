@@ -301,6 +301,7 @@ async def test_a_long_paragraph_goes_on_where_it_stood(browser: Browser, redis_u
         assert await here.page.evaluate(OUT_OF_FLOW) == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("long", [TABLE, MIXED], ids=["table", "mixed"])
 async def test_a_long_answer_does_not_hold_up_the_page(
     browser: Browser, redis_url: str, model: Script, long: str

@@ -32,7 +32,7 @@ WARM: Final = 20_000  # deltas after which hardly more of the page's code is com
 LIMITS: Final = {"message_bytes": 65536, "text_bytes": 32768, "context_bytes": 8192, "sessions": 50, "queued": 10}
 Frame = dict[str, Any]
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 
 @dataclass

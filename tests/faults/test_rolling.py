@@ -120,6 +120,7 @@ class Person:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("program", "takeover", "words"),

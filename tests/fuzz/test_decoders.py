@@ -191,6 +191,7 @@ def best_ms(work: Callable[[], object]) -> float:
     return min(took)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", WORST)
 def test_the_worst_is_cheap(name: str) -> None:
     """Each within 5 ms (best of five) and 16 MB; where this machine is slow now, it has so much longer."""

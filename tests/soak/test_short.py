@@ -4,11 +4,14 @@ import random
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.soak.long import soak
 
 SECONDS: Final = 8.0
 
 
+@pytest.mark.alone
 async def test_short(tmp_path: Path) -> None:
     """Nothing is lost, repeated or reordered, and nobody waits in vain, whatever breaks."""
     seed = random.SystemRandom().randrange(10**6)

@@ -85,7 +85,7 @@ export class Composer {
 
   #stopRun() {
     const { run } = this.chat.session ?? {};
-    if (run) this.chat.stop(run.id);
+    if (run) this.chat.deeds.stop(run.id);
     focusWriting();
   }
 
@@ -105,7 +105,7 @@ export class Composer {
     if (!waiting && !last) return;
     event.preventDefault();
     if (!waiting) return this.edit(last.id);
-    if (await this.chat.stop(waiting.run)) this.putBack(session, waiting.text);
+    if (await this.chat.deeds.stop(waiting.run)) this.putBack(session, waiting.text);
   }
 
   #escaped(event) {
@@ -133,7 +133,7 @@ export class Composer {
 
   #draw() {
     const run = this.chat.session?.run ?? null;
-    const isStopping = Boolean(run) && this.chat.isStopping(run.id);
+    const isStopping = Boolean(run) && this.chat.deeds.isStopping(run.id);
     this.#bar.show({ run, isStopping, isEmpty: !this.#text.value.trim() });
   }
 }

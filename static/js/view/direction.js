@@ -1,6 +1,7 @@
 // The direction in which a text is written.
 
 import { make } from "./dom.js";
+import { BLOCKS } from "./tags.js";
 
 const LETTER = /\p{L}/u;
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
@@ -9,9 +10,22 @@ const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10ff
 const OVERRIDE = /([\u202a-\u202e\u2066-\u2069])/;
 
 /** "ltr" or "rtl", by the first letter; null if there is none. */
-export function directionOf(text) {
+function directionOf(text) {
   const [letter] = LETTER.exec(text) ?? [];
   return letter ? (RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr") : null;
+}
+
+/**
+ * Have those of the open elements {element, isDirected} that have no direction yet run the way of the first letter of
+ * `text`, if there is one. It is found once: dir="auto" would look for it at each append.
+ */
+export function direct(open, text) {
+  const dir = directionOf(text);
+  if (!dir) return;
+  for (const one of open.filter(({ isDirected }) => !isDirected)) {
+    if (BLOCKS.has(one.element.localName)) one.element.dir = dir;
+    one.isDirected = true;
+  }
 }
 
 /** Let `element` go on with `text`. */

@@ -6,11 +6,11 @@
 import * as smd from "../../vendor/streaming-markdown/smd.min.js";
 import { answers } from "../words/answers.js";
 import { CodeBlock } from "./code.js";
-import { directionOf, write } from "./direction.js";
+import { direct, write } from "./direction.js";
 import { make } from "./dom.js";
 import { addressOf, endLink, endRaw } from "./links.js";
 import { beginTable, isHead, lastCell, rowsOf } from "./table.js";
-import { BLOCKS, INNER, MARKS, TAGS } from "./tags.js";
+import { BLOCKS, INNER, MARKS, elementOf } from "./tags.js";
 
 const PART = 8_192; // characters, and some for each block: so much is left out of layout, or is not, together
 const BLOCK = 64;
@@ -52,11 +52,7 @@ export class Renderer {
     if (token === smd.TABLE_ROW) return this.#row();
     if (token === smd.TABLE_CELL && lastCell(parent)) return lastCell(parent);
     const isNested = token === smd.IMAGE && this.#open.some((open) => open.token === smd.LINK);
-    const element = make(token === smd.TABLE_CELL && isHead(parent) ? "th" : isNested ? "span" : TAGS[token] ?? "span");
-    if (token >= smd.HEADING_1 && token <= smd.HEADING_6) element.dataset.level = token - smd.HEADING_1 + 1;
-    if (token === smd.IMAGE) Object.assign(element, { className: "image" }).dataset.kind = answers.image;
-    if (token === smd.EQUATION_BLOCK || token === smd.EQUATION_INLINE) element.className = "maths";
-    if (token === smd.CHECKBOX) Object.assign(element, { type: "checkbox", disabled: true, ariaLabel: answers.toDo });
+    const element = elementOf(token, { isHead: token === smd.TABLE_CELL && isHead(parent), isNested });
     parent.append(element);
     return element;
   }
@@ -141,22 +137,12 @@ export class Renderer {
     return length >= LONG && element.localName === "p";
   }
 
-  // A block runs the way of its first letter, found once: dir="auto" would look for it at each append.
-  #direct(text) {
-    const dir = this.#last.isDirected ? null : directionOf(text);
-    if (!dir) return;
-    for (const open of this.#open.filter(({ isDirected }) => !isDirected)) {
-      if (BLOCKS.has(open.element.localName)) open.element.dir = dir;
-      open.isDirected = true;
-    }
-  }
-
   /** Put the text that waits into the page; one node grows, however many pieces there were. */
   flush() {
     const text = this.#waiting;
     if (!text) return;
     this.#waiting = "";
-    this.#direct(text);
+    if (!this.#last.isDirected) direct(this.#open, text);
     this.#part.length += text.length;
     this.#last.length += text.length;
     write(this.#last.element, text);

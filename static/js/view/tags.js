@@ -1,8 +1,10 @@
 // The elements that Markdown may become, by the parser's tokens, and how what turned out to be none was written.
 
 import * as smd from "../../vendor/streaming-markdown/smd.min.js";
+import { answers } from "../words/answers.js";
+import { make } from "./dom.js";
 
-export const TAGS = {
+const TAGS = {
   [smd.BLOCKQUOTE]: "blockquote", [smd.PARAGRAPH]: "p", [smd.LINE_BREAK]: "br", [smd.RULE]: "hr",
   [smd.HEADING_1]: "h4", [smd.HEADING_2]: "h5", [smd.HEADING_3]: "h6",
   [smd.HEADING_4]: "h6", [smd.HEADING_5]: "h6", [smd.HEADING_6]: "h6",
@@ -21,3 +23,13 @@ export const MARKS = {
 // Those that have a direction of writing of their own, and those of them in which a long text goes on.
 export const BLOCKS = new Set(["p", "h4", "h5", "h6", "li", "td", "th", "blockquote", "ul", "ol", "table"]);
 export const INNER = new Set(["li", "td", "th"]);
+
+/** Make the element of a token; `isHead`: a cell of a table's head; `isNested`: an image in a link. */
+export function elementOf(token, { isHead, isNested }) {
+  const element = make(isHead ? "th" : isNested ? "span" : TAGS[token] ?? "span");
+  if (token >= smd.HEADING_1 && token <= smd.HEADING_6) element.dataset.level = token - smd.HEADING_1 + 1;
+  if (token === smd.IMAGE) Object.assign(element, { className: "image" }).dataset.kind = answers.image;
+  if (token === smd.EQUATION_BLOCK || token === smd.EQUATION_INLINE) element.className = "maths";
+  if (token === smd.CHECKBOX) Object.assign(element, { type: "checkbox", disabled: true, ariaLabel: answers.toDo });
+  return element;
+}

@@ -133,7 +133,7 @@ export class Turn {
   }
 
   #stop(run, name) {
-    const isStopping = this.chat.isStopping(run);
-    return { name: isStopping ? answers.takingBack : name, disabled: isStopping, does: () => this.chat.stop(run) };
+    const isStopping = this.chat.deeds.isStopping(run);
+    return { name: isStopping ? answers.takingBack : name, disabled: isStopping, does: () => this.chat.deeds.stop(run) };
   }
 }

@@ -1,35 +1,17 @@
 // The turns of the open session: what is in its log, what is being written, what waits, what is not sent yet.
 //
-// An item is what one <li> shows; its key is the turn's id (an answer has its run's), so the element of a message that
-// was pending becomes the sent one, and the running answer becomes the finished one, without being built again.
+// The element of a message that was pending becomes the sent one, and the running answer becomes the finished one,
+// without being built again: their items (items.js) have the same key.
 // A turn in the log never changes: only those between the first and the last that are new are looked at. What is far
 // from where one reads is not in the page (span.js).
 
+import { common, itemOf, itemsAfter } from "../items.js";
 import { Span } from "../span.js";
 import { sessions as words } from "../words/sessions.js";
 import { byId, coalesced, keepingFocus } from "./dom.js";
 import { Edges } from "./edges.js";
 import { Scroll } from "./scroll.js";
 import { Turn } from "./turn.js";
-
-/** The item of a turn that is in the log. */
-const itemOf = (turn) => ({ ...turn, state: turn.state ?? (turn.role === "user" ? "sent" : "done"), source: turn });
-
-/** The items of what is not in the log yet, in order. */
-const itemsAfter = ({ session: { run, queued }, unseen }) => [
-  ...(run ? [{ ...run, role: "assistant", run: run.id }] : []),
-  ...queued.map((turn) => ({ ...turn, role: "user", state: "queued" })),
-  ...unseen.map((say) => ({ ...say, role: "user", state: "pending" })),
-];
-
-/** How many of the first and how many of the last are the same in two lists. */
-function common(old, now) {
-  const most = Math.min(old.length, now.length);
-  let [first, last] = [0, 0];
-  while (first < most && old[first] === now[first]) first += 1;
-  while (last < most - first && old.at(-1 - last) === now.at(-1 - last)) last += 1;
-  return [first, last];
-}
 
 export class Turns {
   #list = byId("turns");
