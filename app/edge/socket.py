@@ -1,6 +1,8 @@
 """uvicorn's connections, as this server has them: WebSockets with a way straight to the transport, and not too many.
 
-A request's head has a bound in bytes and in time: nothing is known of its sender yet.
+A request's head has a bound in bytes and in time: nothing is known of its sender yet. One that is answered before its
+body is whole is the last of its connection. What a WebSocket can carry besides messages (pings, pongs, fragments) counts
+as no frame of ours, and has bounds here.
 
 A frame that many clients get is encoded once, header included, and written as it is where the socket takes it.
 Whatever cannot be written at once takes ASGI's way.
@@ -13,6 +15,7 @@ from typing import Final, Self
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 STRAIGHT: Final = "chat.socket"
 PING: Final = b"\x89\x00"
@@ -23,6 +26,11 @@ HEAD_BYTES: Final = 16 * 1024
 LEAVE_SECONDS: Final = 1.0  # for one who was refused to stop sending: a reset would take the answer away
 TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 UNREAD: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+SLICE: Final = 4096  # bytes that are read of a WebSocket at a time: as many frames as they may be, others have their turn
+CONTROLS: Final = 100  # pings and pongs of one client
+CONTROL_SECONDS: Final = 10.0  # in so long a time
+FRAGMENTS: Final = 256  # of one message
+WAITING: Final = 4096  # messages that came in one go
 OWN_FILES: Final = 256  # descriptors that clients leave to this process, or a quarter of what there is
 
 
@@ -80,10 +88,21 @@ class Client(HttpToolsProtocol):
         if max(self._head_bytes, self._field_bytes) <= HEAD_BYTES:
             super().send_400_response(msg)
             return
-        self._refused = True
         self.transport.write(TOO_LONG)
+        self._leave()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, unless the body of this one is still on its way: it might be for ever."""
+        super().on_response_complete()
+        if not self.pipeline and self.cycle.more_body and not self.transport.is_closing():
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close, and let the client read what it was told before."""
+        self._refused = True
         self.transport.write_eof()
         self._waited()
+        self._unset_keepalive_if_required()
         self._late = self.loop.call_later(LEAVE_SECONDS, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,6 +126,8 @@ class Socket(WebSocketsSansIOProtocol):
     """One WebSocket, as uvicorn serves it."""
 
     _heard_at = 0.0
+    _controls = 0
+    _controls_since = 0.0
 
     async def run_asgi(self) -> None:
         """Run the application, which finds this in its scope."""
@@ -140,9 +161,36 @@ class Socket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what came, whatever it is: the client is there."""
         self._heard_at = self.loop.time()
-        super().data_received(data)
+        for start in range(0, len(data), SLICE):
+            super().data_received(data[start : start + SLICE])
+            if self.queue.qsize() > WAITING:
+                self.drop()
+            if self.transport.is_closing():
+                break
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self._unread()
+
+    def handle_ping(self) -> None:
+        """Answer, so many times."""
+        super().handle_ping()
+        self._controlled()
+
+    def handle_pong(self, event: Frame) -> None:
+        """Take an answer, or what nobody asked for, so many times."""
+        self._controlled()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a piece of a message, of so many."""
+        super().handle_cont(event)
+        if len(self.frames) > FRAGMENTS:
+            self.drop()
+
+    def _controlled(self) -> None:
+        if self._heard_at - self._controls_since > CONTROL_SECONDS:
+            self._controls_since, self._controls = self._heard_at, 0
+        self._controls += 1
+        if self._controls > CONTROLS:
+            self.drop()
 
     def _unread(self) -> None:
         """Refuse an upgrade that could not be read, and close: uvicorn does neither, and nothing else would."""

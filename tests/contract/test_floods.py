@@ -1,0 +1,98 @@
+"""What a connection can carry besides our frames has bounds: it delays nobody else, and is held for nobody's sake."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from tests.servers import Script, Served, serving, until
+
+UPGRADE: Final = (
+    "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    "Sec-WebSocket-Protocol: chat.v1.json\r\nX-User-Id: ada\r\n\r\n"
+)
+
+
+def framed(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
+    """A client's frame."""
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+@asynccontextmanager
+async def upgraded(node: Served) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Be a WebSocket client that may send whatever it likes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(UPGRADE.format(port=node.port).encode())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def lost(reader: asyncio.StreamReader) -> int:
+    """Wait until the connection is gone; how many bytes came before."""
+    count = 0
+    try:
+        while data := await asyncio.wait_for(reader.read(65_536), 10):
+            count += len(data)
+    except ConnectionError:
+        pass
+    return count
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        framed(Opcode.PONG) * 40_000,
+        framed(Opcode.PING, b"x" * 125) * 2_000,
+        framed(Opcode.TEXT, b"{", fin=False) + framed(Opcode.CONT, fin=False) * 40_000,
+        framed(Opcode.TEXT, b"{}") * 40_000,
+    ],
+    ids=["pongs", "pings", "fragments", "messages"],
+)
+async def test_a_flood_is_cut_off(redis_url: str, model: Script, flood: bytes) -> None:
+    """After a little of it, and nothing of it is answered at length; who only sends some is served."""
+    async with serving(redis_url, model) as node, upgraded(node) as (reader, writer):
+        few = framed(Opcode.PING, b"1") * 20 + framed(Opcode.PONG) * 20
+        few += framed(Opcode.TEXT, b'{"type":', fin=False) + framed(Opcode.CONT, b"", fin=False) * 20
+        writer.write(few + framed(Opcode.CONT, b'"hello","ref":"h"}'))
+        heard = b""
+        while b'"ref":"h"' not in heard:
+            heard += await asyncio.wait_for(reader.read(65_536), 10)
+        assert heard.count(b"\x8a\x011") == 20
+        (connection,) = node.site.connections
+        writer.write(flood)
+        assert await lost(reader) < 100_000
+        await until(lambda: connection not in node.site.connections)
+
+
+@pytest.mark.parametrize("head", ["POST /nowhere", "PUT /live", "POST /api/ticket", "GET /live"])
+async def test_a_connection_whose_request_never_ends_is_closed(redis_url: str, model: Script, head: str) -> None:
+    """It was answered before its body was whole: the answer can be read, and then it is over, whatever comes."""
+    async with serving(redis_url, model) as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        writer.write(f"{head} HTTP/1.1\r\nHost: 127.0.0.1:{node.port}\r\nContent-Length: 9\r\n\r\nx".encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 ")
+        writer.write(b"x")
+        assert await lost(reader) < 1_000
+        writer.close()
+
+
+async def test_requests_that_end_share_a_connection(redis_url: str, model: Script) -> None:
+    """One after the other, and some at once, with bodies: each is answered."""
+    ask = "{} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\n\r\n"
+    async with serving(redis_url, model) as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        get, post = ask.format("GET /live", node.port, 0), ask.format("POST /nowhere", node.port, 3) + "abc"
+        for sent in (get, post, get + post + get, post + get):
+            writer.write(sent.encode())
+            for _ in range(sent.count("HTTP/1.1")):
+                answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+                length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                await reader.readexactly(length)
+        writer.close()
