@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,11 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from app import config
 from app.core.errors import Expired, Unauthorized, Unavailable
+from app.core.identity import authorise
 from app.core.model import User
 from app.edge import tokens
 from app.edge.tokens import Tokens, digest
 from tests.people import OTHER, SECRET, Signer, claims, token
-from tests.servers import free_port
+from tests.servers import free_port, until
 
 
 def checker(**settings: Any) -> Tokens:
@@ -118,11 +120,14 @@ async def test_issuer_and_audience() -> None:
 
 
 async def test_expiry_and_leeway() -> None:
-    """What has expired says so; within `JWT_LEEWAY` it counts."""
+    """What has expired says so; within `JWT_LEEWAY` it counts, until then, and a revocation counts for it as long."""
     old = token(seconds=-5)
     with pytest.raises(Expired):
         await checker().identity(old)
-    assert (await checker(jwt_leeway=30).identity(old)).user == User.of("", "ada")
+    found = await checker(jwt_leeway=30).identity(old)
+    said = jwt.decode(old, SECRET, algorithms=["HS256"], options={"verify_exp": False})
+    assert (found.issued_at, found.expires_at) == ((said["iat"] - 30) * 1000, (said["exp"] + 30) * 1000)
+    assert authorise(found, "chat", round(time.time() * 1000), lambda _: False) == User.of("", "ada")
 
 
 async def test_what_becomes_of_the_claims() -> None:
@@ -143,6 +148,8 @@ async def served(state: dict[str, Any]) -> AsyncIterator[str]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         state["asked"] = state.get("asked", 0) + 1
+        if "gate" in state:
+            await state["gate"].wait()
         body = state["body"]
         writer.write(b"HTTP/1.1 %d x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (state["status"], len(body)))
         writer.write(body)
@@ -171,6 +178,28 @@ async def test_keys_are_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
             await check.identity(Signer("ES256", "third").token())
         assert state["asked"] == 3
         await check.identity(old.token())
+
+
+async def test_many_wait_for_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever needs the keys while they are being read is served when they are, at the start and when one is new."""
+    monkeypatch.setattr(tokens, "SOON_SECONDS", 0.0)
+    old, new = Signer("ES256", "old"), Signer("ES256", "new")
+    state: dict[str, Any] = {
+        "status": 200,
+        "body": json.dumps({"keys": [old.public]}).encode(),
+        "gate": asyncio.Event(),
+    }
+    async with served(state) as url:
+        check = checker(jwks_url=url)
+        for asked, (signer, known) in enumerate([(old, [old]), (new, [old, new])], 1):
+            state["body"] = json.dumps({"keys": [one.public for one in known]}).encode()
+            waiting = [asyncio.create_task(check.identity(signer.token())) for _ in range(9)]
+            await until(lambda asked=asked: state.get("asked") == asked)
+            late = asyncio.create_task(check.identity(signer.token()))
+            state["gate"].set()
+            assert {found.user for found in await asyncio.gather(*waiting, late)} == {User.of("", "ada")}
+            assert state["asked"] == asked
+            state["gate"].clear()
 
 
 async def test_strangers_do_not_have_keys_asked_for_often() -> None:

@@ -26,7 +26,9 @@ HEAD_BYTES: Final = 16 * 1024
 LEAVE_SECONDS: Final = 1.0  # for one who was refused to stop sending: a reset would take the answer away
 TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 UNREAD: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-SLICE: Final = 4096  # bytes that are read of a WebSocket at a time: as many frames as they may be, others have their turn
+SLICE: Final = (
+    4096  # bytes that are read of a WebSocket at a time: as many frames as they may be, others have their turn
+)
 CONTROLS: Final = 100  # pings and pongs of one client
 CONTROL_SECONDS: Final = 10.0  # in so long a time
 FRAGMENTS: Final = 256  # of one message

@@ -73,7 +73,7 @@ class Tokens:
         wrong: jwt.InvalidTokenError = jwt.InvalidSignatureError()
         for key in await self._candidates(algorithm, header.get("kid")):
             try:
-                return _identity(self._checked(token, key, algorithm), token)
+                return _identity(self._checked(token, key, algorithm), token, self._leeway)
             except jwt.InvalidSignatureError as error:
                 wrong = error
             except jwt.ExpiredSignatureError:
@@ -114,7 +114,7 @@ class KeySet:
         self._where = where
         self._keys: list[Key] = []
         self._read_at = self._asked_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def candidates(self, algorithm: str, kid: Any) -> list[Any]:
         """The keys for an algorithm; the one that a token names, where it names one.
@@ -122,11 +122,10 @@ class KeySet:
         Raises:
             Unavailable: there are none, since they cannot be had.
         """
-        if self._stale(OLD_SECONDS):
-            await self._read()
+        await self._fresh(OLD_SECONDS)
         found = self._fitting(algorithm, kid)
-        if not found and self._stale(SOON_SECONDS):
-            await self._read()
+        if not found:
+            await self._fresh(SOON_SECONDS)
             found = self._fitting(algorithm, kid)
         if not self._keys:
             raise Unavailable("the keys that sign-ins are checked with cannot be had; try again", after_ms=2000)
@@ -135,22 +134,27 @@ class KeySet:
     def _fitting(self, algorithm: str, kid: Any) -> list[Any]:
         return [one.key for one in self._keys if algorithm in one.algorithms and kid in (None, one.id)]
 
-    def _stale(self, seconds: float) -> bool:
+    async def _fresh(self, seconds: float) -> None:
+        """Have the set no older than that, if it can be had; all who need it meanwhile wait for the same reading."""
         now = time.monotonic()
-        return now - self._read_at > seconds and now - self._asked_at > min(seconds, SOON_SECONDS)
+        if self._reading is None and now - self._read_at > seconds and now - self._asked_at > SOON_SECONDS:
+            self._asked_at = now
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(self._was_read)
+        if self._reading is not None:
+            await asyncio.shield(self._reading)
+
+    def _was_read(self, _: asyncio.Task[None]) -> None:
+        self._reading = None
 
     async def _read(self) -> None:
         """Read the set; one that cannot be had leaves what is known."""
-        async with self._reading:
-            if time.monotonic() - self._asked_at < min(SOON_SECONDS, 1.0):
-                return  # somebody else has, while this waited
-            self._asked_at = time.monotonic()
-            try:
-                async with asyncio.timeout(FETCH_SECONDS):
-                    self._keys = _public(json.loads(await self._text()))
-                self._read_at = time.monotonic()
-            except (OSError, httpx2.HTTPError, ValueError) as error:
-                log.error("JWKS_URL %s: %s", self._where, " ".join(str(error).split())[:200] or type(error).__name__)
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                self._keys = _public(json.loads(await self._text()))
+            self._read_at = time.monotonic()
+        except (OSError, httpx2.HTTPError, ValueError) as error:
+            log.error("JWKS_URL %s: %s", self._where, " ".join(str(error).split())[:200] or type(error).__name__)
 
     async def _text(self) -> str:
         if not self._where.startswith(("http://", "https://")):
@@ -207,7 +211,8 @@ def id_of(token: str) -> str:
     return jti if isinstance(jti, str) and jti else token.rpartition(".")[0]
 
 
-def _identity(claims: dict[str, Any], token: str) -> Identity:
+def _identity(claims: dict[str, Any], token: str, leeway: float) -> Identity:
+    """Say who a token is for, until when; of the issuer's clock nobody knows more than that it is right within `leeway`."""
     issuer, subject = claims.get("iss", ""), claims["sub"]
     for name, value in (("iss", issuer), ("sub", subject)):
         if not isinstance(value, str) or len(value) > NAME_LENGTH or "\0" in value or not value.isprintable():
@@ -217,8 +222,9 @@ def _identity(claims: dict[str, Any], token: str) -> Identity:
     roles = claims.get("roles")
     operates = claims.get("role") == "operator" or (isinstance(roles, list) and "operator" in roles)
     role: Role = "operator" if operates else "user"
-    issued_at, expires_at = (int(claims.get(name) or 0) * 1000 for name in ("iat", "exp"))
-    return Identity(User.of(issuer, subject), role, issued_at, min(expires_at, NEVER), (digest(id_of(token)),))
+    issued_at, expires_at = int(claims.get("iat") or 0) - leeway, int(claims["exp"]) + leeway
+    until = min(round(expires_at * 1000), NEVER)
+    return Identity(User.of(issuer, subject), role, max(0, round(issued_at * 1000)), until, (digest(id_of(token)),))
 
 
 def _words(error: jwt.InvalidTokenError) -> str:
