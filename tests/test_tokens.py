@@ -20,7 +20,7 @@ from app.core.model import User
 from app.edge import tokens
 from app.edge.tokens import Tokens, digest
 from tests.people import OTHER, SECRET, Signer, claims, token
-from tests.servers import free_port, until
+from tests.servers import free_port
 
 
 def checker(**settings: Any) -> Tokens:
@@ -149,6 +149,7 @@ async def served(state: dict[str, Any]) -> AsyncIterator[str]:
         await reader.readuntil(b"\r\n\r\n")
         state["asked"] = state.get("asked", 0) + 1
         if "gate" in state:
+            state["reached"].set()
             await state["gate"].wait()
         body = state["body"]
         writer.write(b"HTTP/1.1 %d x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (state["status"], len(body)))
@@ -184,17 +185,14 @@ async def test_many_wait_for_one_reading(monkeypatch: pytest.MonkeyPatch) -> Non
     """Whoever needs the keys while they are being read is served when they are, at the start and when one is new."""
     monkeypatch.setattr(tokens, "SOON_SECONDS", 0.0)
     old, new = Signer("ES256", "old"), Signer("ES256", "new")
-    state: dict[str, Any] = {
-        "status": 200,
-        "body": json.dumps({"keys": [old.public]}).encode(),
-        "gate": asyncio.Event(),
-    }
+    state: dict[str, Any] = {"status": 200, "gate": asyncio.Event(), "reached": asyncio.Event()}
     async with served(state) as url:
         check = checker(jwks_url=url)
         for asked, (signer, known) in enumerate([(old, [old]), (new, [old, new])], 1):
             state["body"] = json.dumps({"keys": [one.public for one in known]}).encode()
             waiting = [asyncio.create_task(check.identity(signer.token())) for _ in range(9)]
-            await until(lambda asked=asked: state.get("asked") == asked)
+            await state["reached"].wait()
+            state["reached"].clear()
             late = asyncio.create_task(check.identity(signer.token()))
             state["gate"].set()
             assert {found.user for found in await asyncio.gather(*waiting, late)} == {User.of("", "ada")}

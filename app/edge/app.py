@@ -132,7 +132,7 @@ class Site:
             Guarded("GET", "/api/me", "chat", sign_in.me),
             Guarded("DELETE", "/api/me", "chat", sign_in.erase),
             Guarded("POST", "/api/ticket", "chat", sign_in.ticket),
-            *Own(node).doors,
+            *Own(node, access).doors,
             *Carried(node).doors,
             Guarded("POST", "/api/revoke", "operate", operators.revoke),
             Guarded("GET", "/api/audit", "operate", operators.audit),

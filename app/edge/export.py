@@ -3,7 +3,7 @@
 It leaves one session after the other, so that a node holds one at a time. What changes meanwhile may be in it or not.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,11 +19,17 @@ RATED: Final = {"up": "👍", "down": "👎"}
 NAMES: Final = {"user": "You", "assistant": "Assistant"}
 
 
-async def exported(node: Node, user: User, only: list[str] | None, format: str) -> AsyncIterator[bytes]:
-    """Give some sessions of a user's, or all, and what is known of them, piece by piece."""
+async def exported(
+    node: Node, user: User, only: list[str] | None, format: str, still: Callable[[], object]
+) -> AsyncIterator[bytes]:
+    """Give some sessions of a user's, or all, and what is known of them, piece by piece.
+
+    Before each session `still` is asked, and raises if they are nobody's any more who may have it.
+    """
     ids = _ids(node, user) if only is None else _given(only)
     if format == "markdown":
         async for id in ids:
+            still()
             yield _markdown(await _session(node, Session(user, id)))
         return
     context = await node.state.contexts.of_user(user) if only is None else None
@@ -33,6 +39,7 @@ async def exported(node: Node, user: User, only: list[str] | None, format: str) 
     yield msgspec.json.encode(head)[:-1] + b',"sessions":['
     before = b""
     async for id in ids:
+        still()
         yield before + msgspec.json.encode(await _session(node, Session(user, id)))
         before = b","
     yield b"]}\n"

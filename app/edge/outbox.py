@@ -90,6 +90,12 @@ class Outbox:
         if self._sender is not None and not self._lost:
             await asyncio.wait([self._sender])
 
+    def clear(self) -> None:
+        """Let go of what is queued, and of whoever waits for space."""
+        self._queue.clear()
+        self.queued_bytes = 0
+        self._short.ring()
+
     def stop(self) -> None:
         """Send nothing more."""
         self._lost = True
@@ -122,9 +128,6 @@ class Outbox:
             self._sender = None
 
     def _lose(self, code: int) -> None:
-        """Let go of what was to be sent, and of whoever waits for space."""
         self._lost = True
-        self._queue.clear()
-        self.queued_bytes = 0
-        self._short.ring()
+        self.clear()
         self._owner.end(code)

@@ -4,6 +4,7 @@ Fields are those of the commands of the same names, and so are the errors.
 """
 
 import re
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from app.core.errors import BadFrame
 from app.core.model import Session, User, checked_id
 from app.core.protocol import check
 from app.edge import frames
+from app.edge.access import Access
 from app.edge.bodies import body_of
 from app.edge.export import FORMATS, exported
 from app.edge.routes import Guarded
@@ -29,8 +31,9 @@ ETAG: Final = re.compile(r'"(\d{1,15})"\Z')
 class Own:
     """The routes of one node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, access: Access) -> None:
         self._node = node
+        self._access = access
 
     @property
     def doors(self) -> list[Guarded]:
@@ -133,7 +136,9 @@ class Own:
         kind, suffix = FORMATS[format]
         name = f"chat-{only[0]}{suffix}" if only else f"chat{suffix}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingResponse(exported(self._node, user, only, format), headers=headers, media_type=kind)
+        still = partial(self._access.authorise, request.state.identity, "chat")
+        body = exported(self._node, user, only, format, still)
+        return StreamingResponse(body, headers=headers, media_type=kind)
 
 
 def _command(kind: type[T], request: Request, *names: str, **more: str) -> T:

@@ -1,8 +1,8 @@
 """uvicorn's connections, as this server has them: WebSockets with a way straight to the transport, and not too many.
 
 A request's head has a bound in bytes and in time: nothing is known of its sender yet. One that is answered before its
-body is whole is the last of its connection. What a WebSocket can carry besides messages (pings, pongs, fragments) counts
-as no frame of ours, and has bounds here.
+body is whole is the last of its connection. What a WebSocket can carry besides messages (pings, pongs, fragments)
+counts as no frame of ours, and has bounds here.
 
 A frame that many clients get is encoded once, header included, and written as it is where the socket takes it.
 Whatever cannot be written at once takes ASGI's way.
@@ -26,9 +26,7 @@ HEAD_BYTES: Final = 16 * 1024
 LEAVE_SECONDS: Final = 1.0  # for one who was refused to stop sending: a reset would take the answer away
 TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 UNREAD: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-SLICE: Final = (
-    4096  # bytes that are read of a WebSocket at a time: as many frames as they may be, others have their turn
-)
+SLICE: Final = 4096  # bytes of a WebSocket that are read before it is asked whether they are too many frames
 CONTROLS: Final = 100  # pings and pongs of one client
 CONTROL_SECONDS: Final = 10.0  # in so long a time
 FRAGMENTS: Final = 256  # of one message

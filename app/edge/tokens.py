@@ -212,7 +212,7 @@ def id_of(token: str) -> str:
 
 
 def _identity(claims: dict[str, Any], token: str, leeway: float) -> Identity:
-    """Say who a token is for, until when; of the issuer's clock nobody knows more than that it is right within `leeway`."""
+    """Say who a token is for, and until when; its issuer's clock is right within `leeway`."""
     issuer, subject = claims.get("iss", ""), claims["sub"]
     for name, value in (("iss", issuer), ("sub", subject)):
         if not isinstance(value, str) or len(value) > NAME_LENGTH or "\0" in value or not value.isprintable():

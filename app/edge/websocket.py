@@ -32,6 +32,7 @@ REPORTED: Final = 256
 BURST: Final = 64
 HELLO_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
+OVER_SECONDS: Final = 0.5  # where their rights are over, who reads slowly is not waited for
 AGAIN_SECONDS: Final = 1.0
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Connection:
         self._inbox = Inbox(codec, access.limits, self._address)
         self._code = Close.NO_HELLO
         self._ending = False
+        self._close_s = CLOSE_SECONDS
         self._life: asyncio.Timeout
 
     async def run(self) -> None:
@@ -132,8 +134,9 @@ class Connection:
 
     def changed(self, session: str) -> None:
         """Tell of a session of the list when the queue is empty."""
-        self._changed[session] = None
-        self.outbox.wake()
+        if not self._ending:
+            self._changed[session] = None
+            self.outbox.wake()
 
     def beat(self) -> None:
         """Send a heartbeat: of each session the cursor up to which entries are on this socket, or before this frame
@@ -225,19 +228,23 @@ class Connection:
         self._expiry.add(self, self._badge.expires_at)
 
     def check(self) -> None:
-        """Have the socket closed if who it was is so no more: see `Expiring`."""
+        """Have the socket closed if who it was is so no more, with nothing of what it was owed: see `Expiring`."""
         try:
             self._badge.authorise()
         except ChatError as error:
             if self._badge.user is not None and not self._ending:
+                self.follows.leave_all()
+                self._changed.clear()
+                self.outbox.clear()
                 self.send(error_frame(error))
+                self._close_s = OVER_SECONDS
                 self.end(Close.SIGN_IN)
 
     async def _close(self) -> None:
         """Send what is queued, and the code; a socket that takes neither is dropped."""
         self._ending = True
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(self._close_s):
                 await self.outbox.sent()
                 await self._socket.close(self._code)
         except (TimeoutError, WebSocketDisconnect, RuntimeError):

@@ -3,17 +3,22 @@
 import asyncio
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 import redis as redis_package
 
+from app.core.errors import Revoked
+from app.core.identity import Identity
 from app.core.model import User
 from app.core.protocol import Codec
+from app.edge.export import exported
+from tests.contract.test_signed_in import asking
 from tests.contract.wire import dialled
 from tests.people import JWT, bearer, operator, token
-from tests.servers import ROOT, Script, Served, serving, two
+from tests.servers import ROOT, Script, Served, becomes, serving, two, until
 
 WITHIN_SECONDS = 2.0
 
@@ -54,7 +59,14 @@ async def test_a_user_comes_back_with_what_was_issued_later(redis_url: str, mode
     async with serving(redis_url, model, **JWT, jwt_leeway=5) as served:
         await _revoke(served, name="ada")
         async with dialled(served, Codec.JSON, bearer("ada", iat=int(time.time()) + 2)) as wire:
-            assert (await wire.frame())["type"] == "welcome"
+            assert (await wire.closed())[0] == 4500  # by a clock that is five seconds ahead, it was issued before
+    async with serving(redis_url, model, **JWT) as served, httpx.AsyncClient(base_url=served.http) as client:
+
+        async def is_back() -> bool:
+            headers = bearer("ada", iat=int(time.time()))
+            return (await client.get("/api/me", headers=headers)).status_code == 200
+
+        await becomes(is_back)
 
 
 async def test_a_node_that_starts_later_knows(redis_url: str, model: Script) -> None:
@@ -141,3 +153,45 @@ async def test_what_cannot_be_done_from_a_terminal(
     line = await _told(*arguments, redis_url=redis_url, code=2, auth=auth)
     assert words in line
     assert len(line.splitlines()) == 1
+
+
+async def test_a_slow_reader_gets_nothing_more(redis_url: str, model: Script) -> None:
+    """Of what a socket is owed that does not read, nothing is sent after the revocation; it is dropped in time."""
+    model.answers.extend([["x" * 30_000]] * 40)
+    async with two(redis_url, model, **JWT) as (a, b), asking(a) as http:
+        for number in range(40):
+            said = await http.post("/chat", json={"session_id": "s", "message": f"{number}"}, headers=bearer("ada"))
+            assert said.status_code == 200
+        async with dialled(b, Codec.JSON, bearer("ada")) as wire:
+            await wire.find("welcome")
+            wire.socket.transport.pause_reading()
+            for _ in range(60):
+                await wire.send({"type": "open", "session": "s"})
+            (connection,) = b.site.connections
+            await until(lambda: not connection.outbox.idle)
+            began = time.monotonic()
+            await _revoke(a, name="ada")
+            await until(lambda: not b.site.connections)
+            assert time.monotonic() - began < WITHIN_SECONDS
+            assert connection.outbox.queued_bytes < 10_000  # errors, and no turn
+
+
+@pytest.mark.parametrize("format", ["json", "markdown"])
+async def test_a_download_ends(redis_url: str, model: Script, format: str) -> None:
+    """With the session that is on its way, when who asked for it is signed out meanwhile."""
+    async with serving(redis_url, model, **JWT) as served, asking(served) as http:
+        for number in range(20):
+            body = {"session_id": f"s{number}", "message": "x" * 30_000}
+            assert (await http.post("/chat", json=body, headers=bearer("ada"))).status_code == 200
+        parts = exported(served.node, User.of("", "ada"), None, format, partial(_allowed, served))
+        assert await anext(parts)
+        await _revoke(served, name="ada")
+        with pytest.raises(Revoked):
+            async for _ in parts:
+                pass
+        async with http.stream("GET", f"/api/export?format={format}", headers=bearer("ada", iat=1)) as answer:
+            assert answer.status_code == 401
+
+
+def _allowed(served: Served) -> None:
+    served.site.access.authorise(Identity(User.of("", "ada")), "chat")
