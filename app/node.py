@@ -168,10 +168,10 @@ class Node:
 
     async def delete(self, session: Session) -> None:
         """Remove a session for good, and take it out of its user's list."""
-        await self.state.sessions.delete(session)
+        if await self.state.sessions.delete(session):
+            self.aside.do(self.state.audit.record("deleted", session.user, session=session.id))
         await self.state.users.changed(session, "gone")
         self.aside.do(self.state.rates.ended(session, self.state.pulse.now))
-        self.aside.do(self.state.audit.record("deleted", session.user, session=session.id))
 
     async def erase(self, user: User) -> None:
         """Take away all that there is of a user, for good, and sign them out.
@@ -185,6 +185,7 @@ class Node:
         await self.aside.settle()
         for token in await self.state.eraser.rest(user):
             await self.state.pulse.end(token)
+        await self.state.rates.forget(user, today=self.settings.limits == "off" or not self.settings.rate_tokens)
         await self.state.audit.forget(user)
         await self.state.audit.record("erased", None)
 

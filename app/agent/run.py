@@ -80,6 +80,7 @@ class Run:
         self._watch = Watch(self._writing, deadline=deadline, renew_s=pace.lease_s / 3)
         self._failure: ChatError | None = None
         self._used: dict[str, Any] = {}  # by steps that are over
+        self._untold = 0  # in them, see `Speaking`
         self._speaking = self._spoken(carry.request.model)
 
     @property
@@ -94,8 +95,9 @@ class Run:
 
     @property
     def tokens(self) -> int:
-        """What it has used here."""
-        return tokens_of(_sum(self._used, self._speaking.usage), self._answer.length)
+        """What it has used here, also where it was stopped before its model could say so."""
+        told = tokens_of(_sum(self._used, self._speaking.usage), self._answer.length)
+        return told + tokens_of(None, self._untold + self._speaking.untold)
 
     def look(self) -> None:
         """Ask Redis now what is wanted of the run."""
@@ -176,6 +178,7 @@ class Run:
     def _step(self) -> None:
         """Begin another step, with the model that was asked last."""
         spoken, self._used = self._speaking, _sum(self._used, self._speaking.usage)
+        self._untold += spoken.untold
         self._speaking = self._spoken(spoken.name)
         self._speaking.prompt, self._speaking.first_at = spoken.prompt, spoken.first_at
 

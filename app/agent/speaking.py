@@ -15,6 +15,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from app.agent.answer import Answer, TooMuch
 from app.agent.beat import Beat
 from app.agent.flow import Cancels, Flow, Piece, PlaceLost, ToolCall, asked
@@ -36,7 +38,8 @@ Asked = Callable[[str], Prompt]  # the prompt for a model, now
 class Speaking:
     """A model that is asked for one step. Owned by the run.
 
-    `calls`: what it wants made; `failure`: why it has said no more. `usage` is what it used.
+    `calls`: what it wants made; `failure`: why it has said no more. `usage` is what it used; of the bytes that it was
+    asked it has not told what the `untold` ones cost.
     """
 
     def __init__(self, model: Model, name: str, answer: Answer, writing: Writing, watch: Watch, beat: Beat) -> None:
@@ -45,6 +48,7 @@ class Speaking:
         self.calls: tuple[ToolCall, ...] = ()
         self.failure: ChatError | None = None
         self.usage: dict[str, Any] = {}
+        self.untold = 0
         self.first_at: float | None = None
         self._model = model
         self._answer = answer
@@ -94,6 +98,7 @@ class Speaking:
 
     async def _once(self, prompt: Prompt) -> bool:
         """Ask the model, once; say whether it has said all."""
+        self.untold += len(msgspec.json.encode(prompt.messages))
         asking = asyncio.create_task(asked(self._model, self.name, prompt))
         asking.add_done_callback(lambda _: self._watch.bell.ring())
         try:
@@ -145,7 +150,8 @@ class Speaking:
 
     async def _come(self, piece: Piece) -> None:
         """Write a piece."""
-        self.usage = piece.usage or self.usage
+        if piece.usage:
+            self.usage, self.untold = piece.usage, 0
         self.calls += piece.calls
         self._texts.add(piece.text)
         if piece.reasoning:

@@ -10,12 +10,11 @@ Whatever cannot be written at once takes ASGI's way.
 
 import asyncio
 import resource
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
 
 STRAIGHT: Final = "chat.socket"
 PING: Final = b"\x89\x00"
@@ -175,11 +174,11 @@ class Socket(WebSocketsSansIOProtocol):
         super().handle_ping()
         self._controlled()
 
-    def handle_pong(self, event: Frame) -> None:
+    def handle_pong(self, event: Any) -> None:
         """Take an answer, or what nobody asked for, so many times."""
         self._controlled()
 
-    def handle_cont(self, event: Frame) -> None:
+    def handle_cont(self, event: Any) -> None:
         """Take a piece of a message, of so many."""
         super().handle_cont(event)
         if len(self.frames) > FRAGMENTS:

@@ -1,4 +1,7 @@
-"""What was done to whose access and data, and by whom: a bounded stream for each life of a node."""
+"""What was done to whose access and data, and by whom: two bounded streams for each life of a node.
+
+What operators did has one of its own: whatever users do, as often as they like, takes nothing of it away.
+"""
 
 import logging
 from typing import Any, Final
@@ -10,6 +13,7 @@ from app.state.keys import audit
 from app.state.script import Scripts
 
 PAGE: Final = 200
+OPERATED: Final = ("revoked", "invited", "drained")
 
 log = logging.getLogger(__name__)
 
@@ -19,16 +23,17 @@ class Audit:
 
     def __init__(self, scripts: Scripts, incarnation: str, *, node: str) -> None:
         self._scripts = scripts
-        self._key = audit(incarnation)
+        self._incarnation = incarnation
         self._node = node
 
     async def record(self, what: str, by: User | None, **about: str) -> None:
         """Note what was done, and by whom. That it could not be noted is logged, and hinders nobody."""
         fields = {"what": what, "by": by.key if by else "", "node": self._node} | about
         flat = [part for pair in fields.items() for part in pair]
-        lifetime = ("PEXPIRE", self._key, AUDIT_DAYS * 86_400_000)
+        key = audit(self._incarnation, "operators" if what in OPERATED else "users")
+        lifetime = ("PEXPIRE", key, AUDIT_DAYS * 86_400_000)
         try:
-            await self._scripts.look([("XADD", self._key, "MAXLEN", "~", AUDIT_ENTRIES, "*", *flat), lifetime])
+            await self._scripts.look([("XADD", key, "MAXLEN", "~", AUDIT_ENTRIES, "*", *flat), lifetime])
         except StateUnavailable:
             log.error("not in the audit, since Redis does not answer: %s", fields)
 

@@ -5,7 +5,7 @@ All keys are looked through, a thousand at a time: where there are many that tak
 
 from app.core.model import Session, User
 from app.state.credentials import Credentials
-from app.state.keys import user_stale, user_tag
+from app.state.keys import rate, user_quota, user_stale, user_tag
 from app.state.script import Scripts
 
 
@@ -25,10 +25,15 @@ class Eraser:
         ]
 
     async def rest(self, user: User) -> list[str]:
-        """Take away what is beside the sessions. Returns the sign-ins that there were, by their tokens."""
+        """Take away what is beside the sessions. Returns the sign-ins that there were, by their tokens.
+
+        What counts against their limits stays (see `Rates.forget`): else whoever erases themselves could begin anew.
+        """
         channel = self._scripts.channel(user_stale(user))
+        limits = (rate(user_tag(user), "").encode(), user_quota(user).encode())
         async for keys in self._scripts.keys(f"{user_tag(user)}:*"):
-            await self._scripts.command("erase", ("DEL", *keys))
+            if gone := [key for key in keys if not key.startswith(limits)]:
+                await self._scripts.command("erase", ("DEL", *gone))
         await self._scripts.command("stale", ("PUBLISH", channel, ""))
         ended: list[str] = []
         async for keys in self._scripts.keys("[ilt]*:*"):

@@ -27,7 +27,7 @@
 | `{nodes}:alive` | sorted set | `DEAD_SECONDS` | `pulse`: nodes, by their last sign of life |
 | `{nodes}:revoked` | sorted set | `REVOKED_DAYS` | `revoke`: users and tokens, by when |
 | `{nodes}:ended` | sorted set | `ENDED_SECONDS` | `revoke`: sign-ins that were ended, by when |
-| `audit:<incarnation>` | stream | `AUDIT_DAYS` | `Audit`: who did what; the last `AUDIT_ENTRIES` |
+| `audit:<incarnation>:<whose>` | stream | `AUDIT_DAYS` | `Audit`: who did what; the last `AUDIT_ENTRIES` |
 | `bell` | channel | | a lease was given up: look now |
 | `node:<incarnation>` | channel | | hints to one node: look at a run of yours now |
 
@@ -164,9 +164,9 @@ def credential(kind: str, secret: str) -> str:
     return f"{kind}:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
-def audit(incarnation: str) -> str:
-    """Key of what was done at a node."""
-    return f"audit:{incarnation}"
+def audit(incarnation: str, whose: str) -> str:
+    """Key of what was done at a node, by operators or by users."""
+    return f"audit:{incarnation}:{whose}"
 
 
 def leases(bucket: int) -> str:

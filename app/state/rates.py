@@ -18,6 +18,7 @@ from app.state.pulse import Pulse
 from app.state.script import Scripts
 
 EPOCH: Final = date(1970, 1, 1)
+DAY_MS: Final = 86_400_000
 JUST_NOW_MS: Final = 5000  # a `say` may still be on its way to where it becomes a run
 SPOT_MS: Final = 1000  # about when it is worth to ask again, where nobody knows
 
@@ -84,6 +85,14 @@ class Rates:
         pairs: list[bytes] = await self._scripts.command("used", ("HGETALL", user_quota(user)))
         days = {int(day): int(tokens) for day, tokens in zip(pairs[::2], pairs[1::2], strict=True)}
         return {(EPOCH + timedelta(day)).isoformat(): days[day] for day in sorted(days, reverse=True)}
+
+    async def forget(self, user: User, *, today: bool) -> None:
+        """Take away how many tokens a user has used; not of `today`, if that counts: it is forgotten at midnight."""
+        quota, day = user_quota(user), self._pulse.now // DAY_MS
+        days: list[bytes] = await self._scripts.command("used", ("HKEYS", quota))
+        if gone := [one for one in days if today or int(one) != day]:
+            await self._scripts.command("forget", ("HDEL", quota, *gone))
+        await self._scripts.command("forget", ("EXPIREAT", quota, (day + 1) * DAY_MS // 1000))
 
     async def connect(self, user: User, most: int) -> None:
         """Count a socket more of a user's; a caller that was not refused tells of its end by `disconnect`.

@@ -180,11 +180,12 @@ class Sessions:
         if status == b"busy":
             raise Busy("an answer is under way in this session; put turns there when it has ended")
 
-    async def delete(self, session: Session) -> None:
-        """Remove a session, with its run and its queue. Removing what isn't there is no error."""
+    async def delete(self, session: Session) -> bool:
+        """Remove a session, with its run and its queue; say whether there was one. It is no error if there was none."""
         keys, gone = session_keys(session), entries.encode(entries.Gone())
         live = self._scripts.channel(keys.live)
-        await self._scripts.run("delete", keys.all, live, session.name + " ", gone, GONE_SECONDS * 1000)
+        found = await self._scripts.run("delete", keys.all, live, session.name + " ", gone, GONE_SECONDS * 1000)
+        return bool(found[1])
 
     async def read(self, session: Session, after: Cursor) -> Read | Reset:
         """Read the log after a cursor: at most 256 entries and 256 KiB, but one if there is one."""

@@ -142,6 +142,19 @@ async def test_tokens_of_a_day(redis_url: str, redis: redis_package.Redis, model
         assert abs((caught.value.after_ms or 0) / 1000 - left_s) < 5
 
 
+async def test_what_was_stopped_is_counted(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
+    """What was asked has cost something, though the model could not say how much."""
+    model.answers.append(["one ", 60.0])
+    async with serving(redis_url, model, **QUICK | {"rate_tokens": 4000}) as served, wired(served, Codec.JSON) as wire:
+        ok = await wire.ok("say", session="s", id="m", text="x" * 20_000)
+        await until(lambda: model.asked)
+        await wire.ok("stop", session="s", run=ok["run"])
+        await until(lambda: redis.exists(user_quota(ADA)))
+        assert 5_000 < int(redis.hvals(user_quota(ADA))[0]) < 6_000
+        error = await wire.ask("say", session="s", id="m2", text="x")
+        refused(error, "quota_exceeded", error["ref"])
+
+
 async def test_what_a_node_used_last_is_counted(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
     """A node that ends does first what it does on the side; what comes too late is refused, and waits for nothing."""
     model.answers.append(["one ", 0.1, "two"])

@@ -195,3 +195,22 @@ async def test_a_download_ends(redis_url: str, model: Script, format: str) -> No
 
 def _allowed(served: Served) -> None:
     served.site.access.authorise(Identity(User.of("", "ada")), "chat")
+
+
+async def test_users_take_nothing_out_of_the_audit_of_operators(
+    redis_url: str, redis: redis_package.Redis, model: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often they do what is noted; and what is not done is not noted."""
+    monkeypatch.setattr("app.state.audit.AUDIT_ENTRIES", 20)
+    async with serving(redis_url, model, **JWT) as served, asking(served, bearer("ada")) as http:
+        await _revoke(served, name="eve")
+        for number in range(200):
+            assert (await http.delete(f"/api/sessions/none-{number}")).status_code == 204
+        await served.node.aside.settle()
+        (key,) = redis.keys("audit:*")
+        assert redis.xlen(key) == 1
+        for number in range(250):
+            await served.node.state.audit.record("deleted", User.of("", "ada"), session=f"s{number}")
+        records = (await http.get("/api/audit", headers=operator())).json()["records"]
+        assert {record["what"] for record in records} == {"revoked", "deleted"}
+        assert len(records) < 200

@@ -10,6 +10,7 @@ import redis as redis_package
 from app.core.model import Session, User
 from app.core.protocol import Codec
 from app.edge import sign_in
+from tests.contract.test_signed_in import asking
 from tests.contract.wire import dialled, wired
 from tests.people import JWT, bearer
 from tests.servers import Script, Served, serving, two, until
@@ -64,7 +65,7 @@ async def _spoken(served: Served, name: str, word: str) -> None:
 
 async def test_nothing_is_left_of_who_asks(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
     """At any node, with an answer under way at the other; signed in by a cookie, which counts no more."""
-    async with two(redis_url, model, **JWT, limits="on") as (a, b), httpx.AsyncClient(trust_env=False) as client:
+    async with two(redis_url, model, **JWT) as (a, b), httpx.AsyncClient(trust_env=False) as client:
         ada, eve = User.of("", "ada").key, User.of("", "eve").key
         for name in ("ada", "eve"):
             await _spoken(a, name, f"{SECRET} of {name}")
@@ -96,6 +97,23 @@ async def test_nothing_is_left_of_who_asks(redis_url: str, redis: redis_package.
         context = await client.get(f"{b.http}/api/context", headers=bearer("ada"))
         assert context.json() == {"context": {}, "version": 0}
         assert (await client.get(f"{b.http}/api/export", headers=bearer("ada"))).json()["sessions"] == []
+
+
+async def test_limits_are_not_reset(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
+    """Whoever has used up the day's tokens, or is too fast, is not served anew for that; soon it is forgotten."""
+    limits: dict[str, Any] = {"limits": "on", "rate_tokens": 4}
+    async with serving(redis_url, model, **JWT, **limits) as served, asking(served, bearer("ada")) as web:
+        key = User.of("", "ada").key
+        assert (await web.post("/chat", json={"session_id": "s", "message": "Hello."})).status_code == 200
+        await served.node.aside.settle()
+        redis.hset(f"{{u{key}}}:quota", "19000", 7)
+        assert (await web.delete("/api/me")).status_code == 204
+        again = await web.post("/chat", json={"session_id": "s", "message": "Hello."}, headers=bearer("ada"))
+        assert (again.status_code, again.json()["code"]) == (429, "quota_exceeded")
+        today = int(time.time() // 86_400)
+        assert redis.hgetall(f"{{u{key}}}:quota") == {str(today).encode(): b"4"}
+        assert redis.expiretime(f"{{u{key}}}:quota") == (today + 1) * 86_400
+        assert -1 not in [redis.ttl(left) for left in redis.keys(f"*{key}*")]
 
 
 async def _one(served: Served, key: str) -> Session:
