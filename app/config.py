@@ -71,7 +71,7 @@ class Settings:
     jwt_issuer: str | None = knob(None, "the issuer that tokens must name")
     jwt_audience: tuple[str, ...] = knob((), "the audience that tokens must name; comma-separated: one of these")
     jwt_leeway: float = knob(0.0, "seconds by which the clocks of issuer and node may differ")
-    sign_in_days: float = knob(30.0, "how long somebody who was invited stays signed in")
+    sign_in_days: float = knob(30.0, "how long somebody stays signed in, by an invitation, or at the most by a token")
     limits: Literal["on", "off"] = knob("on", "whether the following bounds hold")
     max_sockets: int = knob(20_000, "how many sockets this node takes")
     max_sockets_per_user: int = knob(10, "how many sockets of a user all nodes take together")
@@ -217,4 +217,4 @@ def _check(settings: Settings) -> None:
 def loopback(host: str) -> bool:
     """Say whether a host name or address is this machine's own."""
     host = host.strip("[]").lower()
-    return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+    return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}", host))

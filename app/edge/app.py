@@ -136,9 +136,9 @@ class Site:
             *Carried(node).doors,
             Guarded("POST", "/api/revoke", "operate", operators.revoke),
             Guarded("GET", "/api/audit", "operate", operators.audit),
-            Open("GET", "/health", api.health),
-            Open("GET", "/live", api.live),
-            Open("GET", "/ready", api.ready),
+            Open("GET", "/health", api.health, counts=False),
+            Open("GET", "/live", api.live, counts=False),
+            Open("GET", "/ready", api.ready, counts=False),
         ]
         served = [*routes(self.doors, access), Mount("/static", files)]
         app = CORSMiddleware(

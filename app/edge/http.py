@@ -36,6 +36,7 @@ ASKED: Final[dict[tuple[str, bool], type[Question]]] = {
     ("PUT", True): Edit,
 }
 PROBE_SECONDS: Final = 0.8  # many a prober gives up after one
+PROBED_SECONDS: Final = 0.1
 
 
 class Api:
@@ -46,6 +47,8 @@ class Api:
         self._access = access
         self._waiting: set[asyncio.Task[Turn | None]] = set()  # of `/chat`, for its answer
         self._leaving = asyncio.get_running_loop().create_future()
+        self._probing: asyncio.Task[bool] | None = None
+        self._probed_at = 0.0
 
     async def answered(self) -> None:
         """Return when no `/chat` waits for its answer."""
@@ -163,6 +166,13 @@ class Api:
             answering.cancel()
 
     async def _redis(self) -> bool:
+        """Whether Redis answers; however many ask, it is asked once at a time, and ten times a second at the most."""
+        now = asyncio.get_running_loop().time()
+        if self._probing is None or (self._probing.done() and now - self._probed_at > PROBED_SECONDS):
+            self._probing, self._probed_at = asyncio.create_task(self._probe()), now
+        return await asyncio.shield(self._probing)
+
+    async def _probe(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await self._node.state.sessions.ping()

@@ -49,6 +49,17 @@ class Limits:
         except StateUnavailable:
             log.debug("frames were not counted: Redis does not answer")
 
+    async def sign_in(self, user: User, size: int) -> None:
+        """Count a sign-in, a request of so many bytes: each is kept, so they are as rare as connections.
+
+        Raises:
+            RateLimited
+        """
+        try:
+            await self._charge(user, HERE, {"frames": 1, "bytes": size, "connects": 1})
+        except StateUnavailable:
+            log.debug("a sign-in was not counted: Redis does not answer")
+
     async def turn(self, session: Session, address: str) -> None:
         """Count a turn, and have a place for its answer.
 

@@ -21,7 +21,11 @@ from app.core.errors import BadFrame, Forbidden
 SINGLE: Final = ("host", "authorization", "cookie", "content-type", "x-user-id")
 ELSEWHERE: Final = ("cross-site", "same-site")  # said by browsers, and by no page (Fetch Metadata)
 READS: Final = ("GET", "HEAD", "OPTIONS")
-FORWARDED: Final = ("forwarded", "x-real-ip", "via")
+FORWARDED: Final = (
+    "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-forwarded", "true-client-ip", "cdn-loop",
+    "cf-connecting-ip", "fly-client-ip", "fastly-client-ip", "x-original-forwarded-for", "x-proxyuser-ip",
+)  # fmt: skip
+FORWARDING: Final = ("x-forwarded-", "x-envoy-", "cf-", "x-amzn-")
 PREFIX_OF_ONE: Final = 64  # of IPv6: what one household has
 HERE: Final = ""  # an address of this machine
 
@@ -60,7 +64,7 @@ class Origins:
             single(headers, name)
         host = headers.get("host", "")
         if self._only_here:
-            self._from_here(headers, host)
+            self._from_here(headers, host, scope.get("http_version", ""))
         visitor = self.visitor(scope)
         own = (f"https://{host}",) if visitor.secure else (f"http://{host}", f"https://{host}")
         for origin in headers.getlist("origin"):
@@ -71,9 +75,12 @@ class Origins:
             raise Forbidden("a browser says that another site sent this, and not which; expected an Origin")
         return visitor
 
-    def _from_here(self, headers: Headers, host: str) -> None:
-        if not loopback(hostname(host)):
+    def _from_here(self, headers: Headers, host: str, version: str) -> None:
+        """Refuse what may come from elsewhere. A proxy on this machine that leaves no trace at all is not seen."""
+        if "@" in host or not loopback(hostname(host)):
             raise Forbidden(f"Host is {host[:80]!r}; guests are served on this machine only, e.g. at 127.0.0.1")
+        if version == "1.0":
+            raise Forbidden("HTTP/1.0 is what proxies speak; guests are served directly only, by HTTP/1.1")
         for name in headers:
             if forwarded(name):
                 raise Forbidden(f"the header {name} says that a proxy sent this; guests are served directly only")
@@ -92,7 +99,7 @@ class Origins:
 
     def _trusted(self, address: str) -> bool:
         try:
-            found = ipaddress.ip_address(address)
+            found = ipaddress.ip_address(_bare(address))
         except ValueError:
             return False
         return any(found in network for network in self._proxies)
@@ -121,13 +128,13 @@ def single(headers: Headers, name: str) -> str:
 
 def forwarded(name: str) -> bool:
     """Say whether a header is the trace of a proxy."""
-    return name in FORWARDED or name.startswith("x-forwarded-")
+    return name in FORWARDED or name.startswith(FORWARDING)
 
 
 def counted(address: str) -> str:
     """Give the address by which limits are counted; one that cannot be read counts as itself."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        found = ipaddress.ip_address(_bare(address).partition("%")[0])
     except ValueError:
         return address[:64]
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
@@ -137,6 +144,13 @@ def counted(address: str) -> str:
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, PREFIX_OF_ONE), strict=False))
     return str(found)
+
+
+def _bare(address: str) -> str:
+    """An address without the port that some proxies write with it."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
 
 
 def is_address(host: str) -> bool:

@@ -1,7 +1,8 @@
 """The routes, each with the right that it needs: nothing is served that does not say which.
 
 A request passes the door first (`edge.app.Gate`), then, here, the limits of its address, `authorise`, and the limits of
-its user. A route without a right serves anybody, and nothing that is somebody's.
+its user. A route without a right serves anybody, and nothing that is somebody's. Probes are served whatever the limits:
+a node must not be thought dead because somebody else sent too much.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,11 +21,12 @@ from app.edge.origins import HERE
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A route for anybody."""
+    """A route for anybody; `counts`: towards the limits of their address."""
 
     method: str
     path: str
     serve: Callable[[Request], Awaitable[Response]]
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,19 @@ class Guarded:
 def routes(doors: list[Open | Guarded], access: Access) -> list[Route]:
     """Make them."""
     return [
-        Route(door.path, door.serve if isinstance(door, Open) else _guarded(door, access), methods=[door.method])
+        Route(
+            door.path, _open(door, access) if isinstance(door, Open) else _guarded(door, access), methods=[door.method]
+        )
         for door in doors
     ]
+
+
+def _open(door: Open, access: Access) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        await access.limits.message(None, visitor_of(request).address, frames=1, size=size_of(request))
+        return await door.serve(request)
+
+    return serve if door.counts else door.serve
 
 
 def _guarded(door: Guarded, access: Access) -> Callable[[Request], Awaitable[Response]]:

@@ -41,13 +41,15 @@ class SignIn:
     async def sign_in(self, request: Request) -> Response:
         """`POST /api/sign-in`: exchange a token (`Authorization: Bearer`, or `token`) or an `invite` for the cookie."""
         visitor = visitor_of(request)
-        await self._access.limits.message(None, visitor.address, frames=1, size=size_of(request))
         if self._node.settings.auth == "guest":
             raise Forbidden("guests need no sign-in: AUTH is guest")
         body = await body_of(request)
         identity, name = await self._vouched(request, body)
         self._access.authorise(identity, "operate" if identity.role == "operator" else "chat")
-        left_s = min(identity.expires_at / 1000 - time.time(), 10 * 365 * DAY)
+        await self._access.limits.sign_in(identity.user, size_of(request))
+        now = round(time.time() * 1000)
+        identity = identity._replace(expires_at=min(identity.expires_at, now + round(self._seconds * 1000)))
+        left_s = (identity.expires_at - now) / 1000
         secret = await self._node.state.credentials.issue("login", identity, seconds=left_s, name=name)
         await self._node.state.audit.record("signed_in", identity.user, name=name, role=identity.role)
         response = JSONResponse(_who(identity, name))

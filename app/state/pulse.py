@@ -48,7 +48,7 @@ class Pulse:
         revoked = self._revoked
         if not revoked:
             return False
-        by_token = any(f"t{token}" in revoked for token in identity.tokens)
+        by_token = any(f"{how}{token}" in revoked for how in "te" for token in identity.tokens)
         return by_token or revoked.get(f"u{identity.user.key}", -1) >= identity.issued_at
 
     async def run(self) -> None:
@@ -73,7 +73,7 @@ class Pulse:
         found = {member.decode(): int(float(at)) for member, at in zip(pairs[::2], pairs[1::2], strict=True)}
         self._since = max([self._since, *found.values()])
         if whole:
-            kept = {member: at for member, at in self._revoked.items() if at > self._now - KEPT_MS}
+            kept = {member: at for member, at in self._revoked.items() if at > self._now - _kept_ms(member)}
             known, self._revoked = self._revoked, kept | found
         else:
             known, self._revoked = self._revoked, self._revoked | found
@@ -96,7 +96,7 @@ class Pulse:
 
     async def end(self, token: str) -> None:
         """Have the connections end that one sign-in has; what vouched for it is gone already. Raises as `revoke`."""
-        await self._revoke(ENDED, f"t{token}", ENDED_SECONDS)
+        await self._revoke(ENDED, f"e{token}", ENDED_SECONDS)
 
     async def _revoke(self, key: str, member: str, seconds: float) -> None:
         await self._scripts.run("revoke", (key,), member, int(seconds * 1000))
@@ -110,3 +110,8 @@ class Pulse:
         """
         found: list[bytes] = await self._scripts.command("alive", ("ZRANGE", ALIVE, 0, -1))
         return {incarnation.decode() for incarnation in found}
+
+
+def _kept_ms(member: str) -> int:
+    """How long a node remembers what Redis has no more: of a sign-in that ended nothing could come back."""
+    return ENDED_SECONDS * 1000 if member.startswith("e") else KEPT_MS

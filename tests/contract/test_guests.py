@@ -1,5 +1,6 @@
 """Guest mode: who is let in, by which name, and that nobody meets another's sessions."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from app.core.protocol import Codec
+from app.edge.origins import counted
 from tests.contract.wire import Wire, both_codecs, dialled, refused, wired
 from tests.servers import Script, Served, serving
 
@@ -40,6 +42,10 @@ FOREIGN = (
     {"X-Forwarded-Proto": "http"},
     {"Forwarded": "for=127.0.0.1"},
     {"X-Real-IP": "127.0.0.1"},
+    *({name: "127.0.0.1"} for name in ("Via", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "CDN-Loop")),
+    {"X-Envoy-External-Address": "127.0.0.1"},
+    {"Host": "evil@127.0.0.1"},
+    {"Host": "127.999.0.1"},
 )
 SAY = {"session_id": "s", "message": "Hello.", "text": "Hello."}
 
@@ -75,6 +81,37 @@ async def test_no_route_serves_a_stranger(redis_url: str, model: Script) -> None
             if "Host" not in headers:
                 assert await _upgraded(served, headers) == 403, headers
         assert model.asked == []
+
+
+async def test_a_proxy_that_shows_itself_by_its_version_only(redis_url: str, model: Script) -> None:
+    """An nginx on this machine with nothing but `proxy_pass` speaks HTTP/1.0, and says that it is this machine."""
+    async with serving(redis_url, model) as served:
+        for version, expected in ((b"1.0", b"403"), (b"1.1", b"200")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            host = b"127.0.0.1:%d" % served.port
+            writer.write(
+                b"GET /api/me HTTP/%b\r\nHost: %b\r\nX-User-Id: ada\r\nConnection: close\r\n\r\n" % (version, host)
+            )
+            assert (await reader.read()).split(b" ")[1] == expected
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7:4711", "203.0.113.7"),
+        ("[2001:db8::1]:4711", "2001:db8::/64"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("127.0.0.1:9", ""),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("rubbish", "rubbish"),
+    ],
+)
+def test_by_which_address_limits_count(said: str, address: str) -> None:
+    """One for each of IPv4 and each household of IPv6, however a proxy writes it."""
+    assert counted(said) == address
 
 
 async def test_a_foreign_host_is_not_upgraded(redis_url: str, model: Script) -> None:

@@ -349,3 +349,41 @@ async def test_guests_need_no_sign_in(redis_url: str, model: Script) -> None:
         async with dialled(served, Codec.JSON) as wire:
             await wire.send({"type": "hello", "ref": "h", "ticket": answer.json()["ticket"]})
             await wire.find("welcome", ref="h")
+
+
+async def test_signing_in_has_its_limits(redis_url: str, redis: redis_package.Redis, model: Script) -> None:
+    """As rare as connections, for each user, and no longer than `SIGN_IN_DAYS`; what ended is soon forgotten."""
+    limits: dict[str, Any] = {"limits": "on", "rate_connects": 5, "sign_in_days": 2, "rate_address": 0}
+    async with serving(redis_url, model, **JWT, **limits) as served, asking(served) as client:
+        answers = [await client.post("/api/sign-in", json={"token": token(seconds=10**9)}) for _ in range(8)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
+        assert answers[-1].json()["code"] == "rate_limited"
+        assert abs(answers[0].json()["expires_at"] / 1000 - time.time() - 2 * 86_400) < 60
+        assert len(redis.keys("login:*")) == 5
+        assert max(redis.ttl(key) for key in redis.keys("login:*")) <= 2 * 86_400
+        assert (await client.post("/api/sign-in", json={"token": token("eve")})).status_code == 200
+        assert (await client.delete("/api/sign-in")).status_code == 204
+        pulse = served.node.state.pulse
+        assert len(pulse._revoked) == 1
+        redis.delete(*redis.keys("*ended*"))
+        await pulse.beat(whole=True)
+        assert len(pulse._revoked) == 1
+        (member,) = pulse._revoked
+        pulse._revoked[member] -= 600_000
+        await pulse.beat(whole=True)
+        assert not pulse._revoked
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/sign-in"), ("GET", "/openapi.json"), ("DELETE", "/api/sign-in")]
+)
+async def test_what_is_open_to_anybody_has_limits_too(redis_url: str, model: Script, method: str, path: str) -> None:
+    """By address; and whether a node lives and is ready is told whatever else was asked."""
+    limits: dict[str, Any] = {"limits": "on", "rate_frames": 3, "rate_address": 1, "trusted_proxies": "127.0.0.1"}
+    headers = {"X-Forwarded-For": "203.0.113.7"}
+    async with serving(redis_url, model, **JWT, **limits) as served, asking(served, headers) as client:
+        codes = [(await client.request(method, path)).status_code for _ in range(5)]
+        assert codes[3:] == [429, 429]
+        assert 429 not in codes[:3]
+        for probe in ("/live", "/health", "/ready"):
+            assert (await client.get(probe)).status_code == 200
