@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     inviting.add_argument("--url", help="where the page is (the first of NODES, or HOST and PORT)")
     revoking = commands.add_parser("revoke", help="sign somebody out everywhere, within 2 s (AUTH=jwt)")
     revoking.add_argument("name", nargs="?", help="what they were invited as, or their subject")
-    revoking.add_argument("--issuer", default="", help="who vouches for that subject (JWT_ISSUER)")
+    revoking.add_argument("--issuer", default="", help="who vouches for that subject (else: any whose tokens counted)")
     revoking.add_argument("--key", default="", help="instead of the name: the user's key, as in welcome and the audit")
     revoking.add_argument("--token", default="", help="instead of the name: a token, or its jti")
     for one in (inviting, revoking):

@@ -114,6 +114,7 @@ class Site:
         self._node = node
         self.access = access = Access(node)
         self.connections: set[Connection] = set()
+        self._arriving = 0  # sockets that are neither refused nor among those yet
         self.heartbeat = Heartbeat()
         self.expiry = Expiry()
         self._files = files = Files(STATIC)
@@ -211,8 +212,9 @@ class Site:
             raise BadFrame(f"no known subprotocol offered; expected {' or '.join(Codec)}")
         if self._node.draining:
             raise Unavailable("this node drains; another one serves you", code="unavailable", after_ms=1000)
-        if 0 < self.access.limits.sockets <= len(self.connections):
+        if 0 < self.access.limits.sockets <= len(self.connections) + self._arriving:
             raise Unavailable("this node has as many sockets as it takes", code="overloaded", after_ms=1000)
+        self._arriving += 1
         try:
             await self.access.limits.knock(visitor_of(socket).address)
             identity = await self.access.identify(socket)
@@ -222,6 +224,8 @@ class Site:
             await socket.send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
             await socket.close(closing(error))
             return None
+        finally:
+            self._arriving -= 1
         await socket.accept(codec)
         return Connection(socket, codec, self._node, self.access, self.expiry, identity)
 

@@ -11,6 +11,7 @@ A cookie's name has the prefix `__Host-` where the page came by TLS, and then no
 be set by this host alone, over TLS (RFC 6265bis, 4.1.3.2).
 """
 
+import contextlib
 import re
 import secrets
 from typing import Final, Protocol
@@ -19,7 +20,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from app.config import Settings
-from app.core.errors import Expired, Forbidden, Unauthorized
+from app.core.errors import Expired, Forbidden, StateUnavailable, Unauthorized
 from app.core.identity import Identity
 from app.core.model import User
 from app.edge.origins import Visitor
@@ -106,6 +107,7 @@ class Members:
         self._tokens = Tokens(settings)
         self._credentials = credentials
         self._pulse = pulse
+        self._noted: set[str] = set()
 
     async def identify(self, visitor: Visitor) -> Identity | None:
         """See `Auth`."""
@@ -115,7 +117,7 @@ class Members:
         if (said := headers.get("authorization")) is not None:
             if not (bearer := BEARER.match(said)):
                 raise Unauthorized("the Authorization header is not Bearer and a token")
-            return await self._tokens.identity(bearer[1])
+            return await self.token(bearer[1])
         if (secret := cookie_of(visitor, LOGIN)) is None:
             return None
         if not SECRET.match(secret):
@@ -131,7 +133,12 @@ class Members:
 
     async def token(self, token: str) -> Identity:
         """See `Auth`."""
-        return await self._tokens.identity(token)
+        identity = await self._tokens.identity(token)
+        for issuer in self._tokens.issuers - self._noted:
+            with contextlib.suppress(StateUnavailable):  # then with the next one
+                await self._pulse.note(issuer)
+                self._noted.add(issuer)
+        return identity
 
     async def greet(self, visitor: Visitor, response: Response) -> bool:
         """See `Auth`."""

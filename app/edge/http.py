@@ -36,7 +36,6 @@ ASKED: Final[dict[tuple[str, bool], type[Question]]] = {
     ("PUT", True): Edit,
 }
 PROBE_SECONDS: Final = 0.8  # many a prober gives up after one
-PROBED_SECONDS: Final = 0.1
 
 
 class Api:
@@ -48,7 +47,6 @@ class Api:
         self._waiting: set[asyncio.Task[Turn | None]] = set()  # of `/chat`, for its answer
         self._leaving = asyncio.get_running_loop().create_future()
         self._probing: asyncio.Task[bool] | None = None
-        self._probed_at = 0.0
 
     async def answered(self) -> None:
         """Return when no `/chat` waits for its answer."""
@@ -166,10 +164,9 @@ class Api:
             answering.cancel()
 
     async def _redis(self) -> bool:
-        """Whether Redis answers; however many ask, it is asked once at a time, and ten times a second at the most."""
-        now = asyncio.get_running_loop().time()
-        if self._probing is None or (self._probing.done() and now - self._probed_at > PROBED_SECONDS):
-            self._probing, self._probed_at = asyncio.create_task(self._probe()), now
+        """Whether Redis answers; it is asked once at a time, however many want to know."""
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe())
         return await asyncio.shield(self._probing)
 
     async def _probe(self) -> bool:

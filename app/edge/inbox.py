@@ -35,10 +35,11 @@ class Inbox:
             RateLimited: it may not be now.
         """
         now = asyncio.get_running_loop().time()
+        size = len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
         try:
             if now < self._until:
                 raise RateLimited("too much too fast", after_ms=max(1, round((self._until - now) * 1000)))
-            return await self._read(message, user)
+            return await self._read(message, size, user)
         except RateLimited as error:
             self._until = max(self._until, now + (error.after_ms or 0) / 1000)
             self._refused += 1
@@ -46,15 +47,15 @@ class Inbox:
                 self.over = Close.TOO_OFTEN
             raise
 
-    async def _read(self, message: bytes | str, user: User | None) -> list[Any]:
+    async def _read(self, message: bytes | str, size: int, user: User | None) -> list[Any]:
         try:
             values = decode(message, self._codec)
         except ChatError as error:
-            await self._limits.message(user, self._address, frames=1, size=len(message))
+            await self._limits.message(user, self._address, frames=1, size=size)
             self._undecodable += isinstance(error, BadFrame)
             if self._undecodable >= UNDECODABLE:
                 self.over = Close.NOT_OURS
             raise
-        await self._limits.message(user, self._address, frames=len(values), size=len(message))
+        await self._limits.message(user, self._address, frames=len(values), size=size)
         self._undecodable = self._refused = 0
         return values

@@ -56,7 +56,7 @@ async def revoke(
     pulse: Pulse, settings: Settings, *, user: str = "", name: str = "", issuer: str = "", token: str = ""
 ) -> None:
     """Sign out a user by key; everybody who is called `name`, by invitation, as a guest, or by `issuer` (if none is
-    named: `JWT_ISSUER`); or whomever a token vouches for, which may be given by its id.
+    named: by any whose tokens counted here); or whomever a token vouches for, which may be given by its id.
 
     Raises:
         BadFrame: no user has such a key.
@@ -68,7 +68,8 @@ async def revoke(
         await pulse.revoke(User(user))
     if name:
         await pulse.revoke(User.of(INVITED, unicodedata.normalize("NFC", name.strip())))
-        for vouching in (issuer or settings.jwt_issuer or "", GUEST_ISSUER):
+        vouched = {issuer} if issuer else {settings.jwt_issuer or "", *await pulse.issuers()}
+        for vouching in (*sorted(vouched), GUEST_ISSUER):
             await pulse.revoke(User.of(vouching, name))
     if token:
         await pulse.revoke_token(shown(token))

@@ -26,7 +26,12 @@ from app.edge.metrics import Metrics
 from app.edge.socket import Client, Socket
 from app.node import Node
 
-OF_STRANGERS: Final = ("without completing handshake", "Invalid UTF-8 sequence", "Invalid HTTP request received")
+OF_STRANGERS: Final = (
+    "without completing handshake",
+    "Invalid UTF-8 sequence",
+    "Invalid HTTP request received",
+    "Unsupported upgrade request",
+)
 BACKLOG: Final = 2048
 SILENT_MS: Final = 40_000  # the kernel drops a peer that acknowledges nothing for so long
 SEND_BYTES: Final = 64 * 1024  # the kernel keeps at most about twice that for a slow peer; left alone, up to 4 MiB

@@ -1,8 +1,8 @@
 """uvicorn's connections, as this server has them: WebSockets with a way straight to the transport, and not too many.
 
-A request's head has a bound in bytes and in time: nothing is known of its sender yet. One that is answered before its
-body is whole is the last of its connection. What a WebSocket can carry besides messages (pings, pongs, fragments)
-counts as no frame of ours, and has bounds here.
+A request's head has a bound in bytes and in time: nothing is known of its sender yet. So has, in time, what is left of
+its body when it is answered. What a WebSocket can carry besides messages (pings, pongs, fragments) counts as no frame
+of ours, and has bounds here.
 
 A frame that many clients get is encoded once, header included, and written as it is where the socket takes it.
 Whatever cannot be written at once takes ASGI's way.
@@ -22,6 +22,7 @@ ASK_SECONDS: Final = 30.0  # after which a client from which nothing came is ask
 DROP_SECONDS: Final = 60.0  # and given up
 HEAD_SECONDS: Final = 5.0  # until a request's head is whole
 HEAD_BYTES: Final = 16 * 1024
+REST_SECONDS: Final = 5.0  # until a body is whole whose request was answered
 LEAVE_SECONDS: Final = 1.0  # for one who was refused to stop sending: a reset would take the answer away
 TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 UNREAD: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -41,6 +42,7 @@ class Client(HttpToolsProtocol):
 
     _head_bytes = _field_bytes = 0  # of the head that is being read: as it came, and what was read of it
     _late: asyncio.TimerHandle | None = None
+    _rest: asyncio.TimerHandle | None = None
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -87,26 +89,34 @@ class Client(HttpToolsProtocol):
         if max(self._head_bytes, self._field_bytes) <= HEAD_BYTES:
             super().send_400_response(msg)
             return
-        self.transport.write(TOO_LONG)
-        self._leave()
-
-    def on_response_complete(self) -> None:
-        """Go on to the next request, unless the body of this one is still on its way: it might be for ever."""
-        super().on_response_complete()
-        if not self.pipeline and self.cycle.more_body and not self.transport.is_closing():
-            self._leave()
-
-    def _leave(self) -> None:
-        """Close, and let the client read what it was told before."""
         self._refused = True
+        self.transport.write(TOO_LONG)
         self.transport.write_eof()
         self._waited()
-        self._unset_keepalive_if_required()
         self._late = self.loop.call_later(LEAVE_SECONDS, self.transport.abort)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; but first for the end of this one, and for that not long."""
+        super().on_response_complete()
+        if self.cycle.more_body and not self.pipeline and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._rest = self.loop.call_later(REST_SECONDS, self.transport.abort)
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request, if this one was answered already: uvicorn would for ever."""
+        super().on_message_complete()
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._waited()
+        if self._rest is not None:
+            self._rest.cancel()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:

@@ -54,6 +54,7 @@ class Tokens:
         self._issuer = settings.jwt_issuer
         self._audience = list(settings.jwt_audience) or None
         self._leeway = settings.jwt_leeway
+        self.issuers: set[str] = set()  # of tokens that counted here
 
     async def identity(self, token: str) -> Identity:
         """Say for whom a token vouches.
@@ -73,7 +74,10 @@ class Tokens:
         wrong: jwt.InvalidTokenError = jwt.InvalidSignatureError()
         for key in await self._candidates(algorithm, header.get("kid")):
             try:
-                return _identity(self._checked(token, key, algorithm), token, self._leeway)
+                claims = self._checked(token, key, algorithm)
+                identity = _identity(claims, token, self._leeway)
+                self.issuers.add(claims.get("iss", ""))
+                return identity
             except jwt.InvalidSignatureError as error:
                 wrong = error
             except jwt.ExpiredSignatureError:
@@ -222,9 +226,9 @@ def _identity(claims: dict[str, Any], token: str, leeway: float) -> Identity:
     roles = claims.get("roles")
     operates = claims.get("role") == "operator" or (isinstance(roles, list) and "operator" in roles)
     role: Role = "operator" if operates else "user"
-    issued_at, expires_at = int(claims.get("iat") or 0) - leeway, int(claims["exp"]) + leeway
-    until = min(round(expires_at * 1000), NEVER)
-    return Identity(User.of(issuer, subject), role, max(0, round(issued_at * 1000)), until, (digest(id_of(token)),))
+    issued_at, expires_at = (min(int(claims.get(name) or 0), NEVER) for name in ("iat", "exp"))
+    since, until = round((issued_at - leeway) * 1000), round((expires_at + leeway) * 1000)
+    return Identity(User.of(issuer, subject), role, max(0, since), min(until, NEVER), (digest(id_of(token)),))
 
 
 def _words(error: jwt.InvalidTokenError) -> str:

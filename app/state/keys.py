@@ -27,6 +27,7 @@
 | `{nodes}:alive` | sorted set | `DEAD_SECONDS` | `pulse`: nodes, by their last sign of life |
 | `{nodes}:revoked` | sorted set | `REVOKED_DAYS` | `revoke`: users and tokens, by when |
 | `{nodes}:ended` | sorted set | `ENDED_SECONDS` | `revoke`: sign-ins that were ended, by when |
+| `{nodes}:issuers` | set | for ever | `Pulse`: of whose tokens any counted |
 | `audit:<incarnation>:<whose>` | stream | `AUDIT_DAYS` | `Audit`: who did what; the last `AUDIT_ENTRIES` |
 | `bell` | channel | | a lease was given up: look now |
 | `node:<incarnation>` | channel | | hints to one node: look at a run of yours now |
@@ -47,6 +48,7 @@ BELL: Final = "bell"
 ALIVE: Final = "{nodes}:alive"
 REVOKED: Final = "{nodes}:revoked"
 ENDED: Final = "{nodes}:ended"
+ISSUERS: Final = "{nodes}:issuers"
 KNOWN: Final = 8192
 
 

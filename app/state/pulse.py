@@ -15,7 +15,7 @@ from app.core.errors import StateUnavailable
 from app.core.identity import Identity
 from app.core.model import User
 from app.state.bounds import DEAD_SECONDS, ENDED_SECONDS, REVOKED_DAYS
-from app.state.keys import ALIVE, ENDED, REVOKED
+from app.state.keys import ALIVE, ENDED, ISSUERS, REVOKED
 from app.state.script import Scripts
 
 BEAT_SECONDS: Final = 1.0
@@ -101,6 +101,15 @@ class Pulse:
     async def _revoke(self, key: str, member: str, seconds: float) -> None:
         await self._scripts.run("revoke", (key,), member, int(seconds * 1000))
         await self.beat()
+
+    async def note(self, issuer: str) -> None:
+        """Note that somebody of this issuer's was here; raises as `revoke`."""
+        await self._scripts.command("note", ("SADD", ISSUERS, issuer))
+
+    async def issuers(self) -> set[str]:
+        """Read of whose tokens any counted; raises as `revoke`."""
+        found: list[bytes] = await self._scripts.command("issuers", ("SMEMBERS", ISSUERS))
+        return {issuer.decode() for issuer in found}
 
     async def alive(self) -> set[str]:
         """Read which nodes gave a sign of life lately, by their incarnations.

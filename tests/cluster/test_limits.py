@@ -9,7 +9,7 @@ from typing import Any, cast
 import httpx
 import pytest
 import redis as redis_package
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.core.errors import QuotaExceeded, RateLimited, StateUnavailable, TooMany
 from app.core.model import Session, User
@@ -293,3 +293,34 @@ async def _away(redis: redis_package.Redis, served: Served) -> None:
         if client["name"] == "chat":
             redis.client_kill(client["addr"])
     await until(lambda: served.node.state.pipe.breaker.state != "closed")
+
+
+async def test_sockets_of_a_node_that_come_at_once(redis_url: str, model: Script) -> None:
+    """No more than it takes, though all ask before any is there."""
+    async with serving(redis_url, model, **QUICK | {"max_sockets": 5, "max_sockets_per_user": 0}) as served:
+
+        async def comes() -> bool:
+            try:
+                async with dialled(served, Codec.JSON, {"X-User-Id": "ada"}):
+                    await until(lambda: done)
+                    return True
+            except InvalidStatus:
+                return False
+
+        done: list[int] = []
+        coming = [asyncio.create_task(comes()) for _ in range(30)]
+        await until(lambda: sum(task.done() for task in coming) == 25)
+        done.append(1)
+        assert sum(await asyncio.gather(*coming)) == 5
+
+
+async def test_bytes_are_bytes(redis_url: str, model: Script) -> None:
+    """Of UTF-8, however few characters they are."""
+    settings = QUICK | {"limits": "on", "rate_bytes": 60_000}
+    async with serving(redis_url, model, **settings) as served, wired(served, Codec.JSON) as wire:
+        large = {"type": "rename", "session": "s", "title": "\U0001f600" * 12_000}
+        codes = []
+        for _ in range(2):
+            await wire.send(large)
+            codes.append((await wire.find("error"))["code"])
+        assert codes == ["bad_frame", "rate_limited"]

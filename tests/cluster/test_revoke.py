@@ -54,6 +54,23 @@ async def test_sockets_of_all_nodes_are_closed(redis_url: str, model: Script, to
             assert (await wire.frame())["type"] in ("welcome", "error")
 
 
+async def test_a_name_is_revoked_whoever_vouches_for_it(redis_url: str, model: Script) -> None:
+    """Without `JWT_ISSUER`, tokens of any issuer count: by name all are meant that were seen, by issuer that one."""
+    elsewhere = bearer("ada", iss="https://id.example")
+    async with two(redis_url, model, **JWT) as (a, b), asking(a) as http:
+        for headers in (elsewhere, bearer("ada", iss="https://other.example"), bearer("ada")):
+            assert (await http.get("/api/me", headers=headers)).status_code == 200
+        await _revoke(b, name="ada", issuer="https://other.example")
+        assert (await http.get("/api/me", headers=elsewhere)).status_code == 200
+        await _revoke(b, name="ada")
+        await becomes(lambda: _refused(http, elsewhere))
+        assert (await http.get("/api/me", headers=bearer("eve", iss="https://id.example"))).status_code == 200
+
+
+async def _refused(http: httpx.AsyncClient, headers: dict[str, str]) -> bool:
+    return (await http.get("/api/me", headers=headers)).status_code == 401
+
+
 async def test_a_user_comes_back_with_what_was_issued_later(redis_url: str, model: Script) -> None:
     """A revocation signs out; it does not bar for good."""
     async with serving(redis_url, model, **JWT, jwt_leeway=5) as served:

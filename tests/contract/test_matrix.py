@@ -112,7 +112,7 @@ async def _with_ada(redis_url: str, model: Script) -> AsyncIterator[tuple[Served
 
 def _state(redis: redis_package.Redis, *, but: tuple[str, ...] = ()) -> dict[bytes, Any]:
     """All that is in Redis, but for what goes on by itself."""
-    apart: tuple[bytes, ...] = (b"{nodes}:alive", b"audit:", *(name.encode() for name in but))
+    apart: tuple[bytes, ...] = (b"{nodes}:alive", b"{nodes}:issuers", b"audit:", *(name.encode() for name in but))
     read: dict[bytes, Callable[[bytes], Any]] = {
         b"string": redis.get, b"hash": redis.hgetall, b"list": lambda key: redis.lrange(key, 0, -1),
         b"zset": lambda key: redis.zrange(key, 0, -1), b"stream": redis.xlen,
