@@ -122,7 +122,9 @@ class Runner:
             following = await run.see_through()
         except StateUnavailable:
             log.info("run %s: Redis cannot be written; left to its lease", writer.run)
-        except Exception:
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
             log.exception("run %s: dropped; its lease will lapse", writer.run)
         finally:
             run.over.set()

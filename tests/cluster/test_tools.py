@@ -1,6 +1,7 @@
 """Tools: what the model wants called is called, everybody sees it, and it is done once, whatever dies."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -161,6 +162,49 @@ async def test_what_is_wrong_with_a_call_the_model_is_told(
         assert error in settled["error"]
         assert error.split("'")[0] in model.asked[1][-1]["content"]
         assert (entries[-1]["state"], text(entries)) == ("done", "I see.")
+
+
+async def test_no_tool_ends_a_node(redis_url: str, model: Script) -> None:
+    """Nor the node that takes its run over: what it raises is a failure of the call, and the answer goes on."""
+
+    class Panic(BaseException):
+        pass
+
+    @tool(idempotent=True)
+    async def panics() -> None:
+        """Raise what is meant for a process."""
+        raise Panic
+
+    model.answers.extend([[call("panics", {})], ["I see."]])
+    async with table(redis_url, model, [panics]) as (a, _, reader):
+        entries = await followed(reader, (await said_at(a))["run"], "end")
+        assert [entry["error"] for entry in of(entries, "tool") if "error" in entry] == ["it failed"]
+        assert (entries[-1]["state"], text(entries), len(model.asked)) == ("done", "I see.", 2)
+
+
+async def test_a_stop_ends_a_run_whose_tool_does_not_end(
+    redis_url: str, model: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends, and what is said next is answered; the tool is left to itself."""
+    monkeypatch.setattr("app.agent.tools.toolbox.LEAVE_SECONDS", 0.1)
+    leave, begun = asyncio.Event(), asyncio.Event()
+
+    @tool
+    async def stubborn() -> None:
+        """Take no for an answer."""
+        begun.set()
+        while not leave.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await leave.wait()
+
+    model.answers.extend([[call("stubborn", {})], ["Yes?"]])
+    async with table(redis_url, model, [stubborn]) as (a, _, reader):
+        run = (await said_at(a))["run"]
+        await begun.wait()
+        await reader.ask(type="stop", session="s", run=run)
+        assert (await followed(reader, run, "end"))[-1]["state"] == "stopped"
+        assert (await followed(reader, (await said_at(a, id="m2"))["run"], "end"))[-1]["state"] == "done"
+        leave.set()
 
 
 async def test_a_model_may_only_call_so_often(redis_url: str, model: Script) -> None:

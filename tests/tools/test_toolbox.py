@@ -1,14 +1,16 @@
 """A node's tools: whom it knows, what it lets through to them, and what of theirs it lets out."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
+import time
 from typing import Any
 
 import pytest
 
-from app.agent.tools import AgentRequest, StatelessTool, ToolError, tool
+from app.agent.tools import AgentRequest, StatelessTool, ToolError, tool, toolbox
 from app.agent.tools.toolbox import (
     AT_ONCE,
     DEEP,
@@ -153,6 +155,81 @@ async def test_what_went_wrong_is_told_to_the_log_alone(error: Exception, caplog
         await called(Told(gives=error))
     assert str(caught.value) == "it failed"
     assert "a secret" in caplog.text
+
+
+class Panic(BaseException):
+    """As extensions written in Rust raise it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Panic("p"), SystemExit(0), KeyboardInterrupt(), GeneratorExit(), StopIteration(), asyncio.CancelledError(),
+     BaseExceptionGroup("g", [Panic()])],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("how", ["coroutine", "thread"])
+async def test_what_is_meant_for_a_process_ends_none(error: BaseException, how: str) -> None:
+    """It is a failure of the tool like any other; the next call is made."""
+
+    @tool(name="fails")
+    def in_a_thread() -> None:
+        raise error
+
+    failing = in_a_thread if how == "thread" else Told("fails", gives=error)
+    for _ in range(2):
+        with pytest.raises(ToolError, match="it failed"):
+            await called(failing)
+    assert await called(Told(gives="well")) == "well"
+
+
+async def test_a_call_that_does_not_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its time, and a little to end; then nobody waits for it: neither whoever called nor who cancels that."""
+    monkeypatch.setattr(toolbox, "LEAVE_SECONDS", 0.05)
+    leave, begun, ended = asyncio.Event(), asyncio.Event(), []
+
+    @tool(seconds=0.05)
+    async def stubborn() -> None:
+        """Take no for an answer."""
+        begun.set()
+        while not leave.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await leave.wait()
+        ended.append(1)
+        raise RuntimeError("nobody is told")
+
+    with pytest.raises(ToolError, match="it took longer than"):
+        await called(stubborn)
+    begun.clear()
+    calling = asyncio.create_task(called(stubborn))
+    await begun.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(calling, 2)
+    leave.set()
+    await until(lambda: len(ended) == 2)
+
+
+@pytest.mark.parametrize("kind", ["maps", "text", "bytes"])
+async def test_a_huge_result_stops_nobody(kind: str) -> None:
+    """It is cut before anything is done with it that takes long; meanwhile the loop turns."""
+    huge = {"maps": [{"a": 1}] * 300_000, "text": "é\x00" * 10_000_000, "bytes": b"x" * 20_000_000}[kind]
+    longest, over = 0.0, asyncio.Event()
+
+    async def turn() -> None:
+        nonlocal longest
+        while not over.is_set():
+            at = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - at)
+
+    turning = asyncio.create_task(turn())
+    result = await called(Told(gives=huge))
+    over.set()
+    await turning
+    assert "cut: the first" in result
+    assert len(result.encode()) < RESULT_BYTES + 100
+    assert "\x00" not in result
+    assert longest < 1.0
 
 
 async def test_what_a_tool_says_went_wrong() -> None:

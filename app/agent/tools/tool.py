@@ -117,7 +117,7 @@ class FunctionTool(StatelessTool):
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Any] = loop.create_future()
 
-        def tell(result: Any, error: BaseException | None) -> None:
+        def tell(result: Any, error: Exception | None) -> None:
             if outcome.done():
                 return
             if error is None:
@@ -130,7 +130,7 @@ class FunctionTool(StatelessTool):
             try:
                 result = call()
             except BaseException as error:  # noqa: BLE001 - whoever waits is told
-                failed = error
+                failed = _carried(error)
             finally:
                 self._threads.release()
             with contextlib.suppress(RuntimeError):  # the loop is closed by now
@@ -170,6 +170,15 @@ def tool(
         )
 
     return made if function is None else made(function)
+
+
+def _carried(error: BaseException) -> Exception:
+    """An error as a future can have it, and a loop outlives it: a tool may raise what is meant for a process."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    carried = RuntimeError(f"{type(error).__name__}: {error}")
+    carried.__cause__ = error
+    return carried
 
 
 def _mentions_request(hint: Any) -> bool:

@@ -2,6 +2,7 @@
 
 Rules: the model's arguments are checked against the tool's schema before anything is called, and what is wrong with
 them the model is told. A call has its time, and what it returns its size; so many calls at once, and the others wait.
+A call that does not end when it is told to is left behind: nothing waits for it, and whatever it raises ends nothing.
 What a tool returns is data: its control characters are gone, and nothing in it adds a tool or changes who asks.
 """
 
@@ -29,7 +30,9 @@ from app.core.protocol import ARGUMENT_BYTES
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 AT_ONCE: Final = 16
+LEAVE_SECONDS: Final = 1.0  # for a call that is told to end
 RESULT_BYTES: Final = 16 * 1024
+LARGE: Final = 4  # times as much is looked through, to be cleaned
 SEEN: Final = 200  # characters of what was wrong
 DEEP: Final = 32
 BITS: Final = 53  # of a whole number that a browser can have
@@ -60,6 +63,7 @@ class Toolbox:
         self._further: dict[str, StatelessTool] = {}
         self._sources = sources
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._left: set[asyncio.Task[Any]] = set()  # calls that do not end
         for one in tools:
             name = _checked(one)["name"]
             if name in self._own:
@@ -131,21 +135,34 @@ class Toolbox:
             ToolError: it failed; the message is fit for the model and for readers.
         """
         async with self._free:
+            making = asyncio.create_task(_executed(tool, request, given))
             try:
-                async with (limit := asyncio.timeout(tool.seconds)):
-                    result = await tool.execute(request, given)
-                return bounded("" if result is None else clean(msgspec.to_builtins(result, str_keys=True)))
+                done, _ = await asyncio.wait({making}, timeout=tool.seconds)
+            finally:
+                if not making.done():
+                    making.cancel()
+                    self._left.add(making)
+                    making.add_done_callback(self._gone)
+                    await asyncio.wait({making}, timeout=LEAVE_SECONDS)
+            if not done:
+                raise ToolError(f"it took longer than {tool.seconds:g} s")
+            try:
+                return await asyncio.to_thread(kept, making.result())
             except ToolError as error:
                 said = str(clean(str(error))).encode()
                 raise ToolError(head_of(said, RESULT_BYTES).decode()) from error
-            except (Exception, SystemExit, asyncio.CancelledError) as error:
+            except BaseException as error:
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                     raise
-                if limit.expired():
-                    raise ToolError(f"it took longer than {tool.seconds:g} s") from error
                 log.exception("tool %s failed", tool.get_tool_schema()["name"])
                 raise ToolError("it failed") from error
+
+    def _gone(self, call: asyncio.Task[Any]) -> None:
+        """Let go of a call that was left behind, and ended; what it raised is nobody's any more."""
+        self._left.discard(call)
+        if not call.cancelled():
+            call.exception()
 
     def _known(self, further: Sequence[str]) -> dict[str, StatelessTool]:
         """Those that a request may call; who comes from elsewhere takes nobody's name."""
@@ -154,6 +171,14 @@ class Toolbox:
             for one in source.tools:
                 known.setdefault(str(one.get_tool_schema()["name"]), one)
         return known
+
+
+async def _executed(tool: StatelessTool, request: AgentRequest, given: Parameters) -> Any:
+    """Execute a tool; what would end the loop is an error like any other."""
+    try:
+        return await tool.execute(request, given)
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def loaded(modules: Iterable[str]) -> list[StatelessTool]:
@@ -243,9 +268,30 @@ def clean(value: Any, deep: int = DEEP) -> Any:
     return value
 
 
+def kept(result: Any) -> Any:
+    """What is kept of a result, of any size: a JSON value, or the beginning of its text where it is too large.
+
+    So long as that is not known nothing is done with it that takes longer than to encode it.
+    """
+    if result is None:
+        return ""
+    if isinstance(result, str):
+        data = result.encode(errors="replace")
+    else:
+        try:
+            data = msgspec.json.encode(result)
+        except UnicodeEncodeError:  # lone surrogates
+            data = b""
+    if len(data) <= LARGE * RESULT_BYTES:
+        return bounded(clean(msgspec.to_builtins(result, str_keys=True)))
+    return _cut(str(clean(data[: LARGE * RESULT_BYTES].decode(errors="ignore"))).encode(), len(data))
+
+
 def bounded(value: Any) -> Any:
     """A JSON value, or the beginning of its text where it is too large."""
     data = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
-    if len(data) <= RESULT_BYTES:
-        return value
-    return f"{head_of(data, RESULT_BYTES).decode()} … (cut: the first {RESULT_BYTES} of {len(data)} bytes)"
+    return value if len(data) <= RESULT_BYTES else _cut(data, len(data))
+
+
+def _cut(data: bytes, size: int) -> str:
+    return f"{head_of(data, RESULT_BYTES).decode()} … (cut: the first {RESULT_BYTES} of {size} bytes)"
