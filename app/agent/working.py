@@ -100,13 +100,15 @@ class Working:
             await asyncio.gather(*calls, return_exceptions=True)
 
     async def _decided(self) -> None:
-        """Begin what was allowed, and settle what was not."""
+        """Begin what was allowed, and settle what was not; not where a pause is wanted: then it is for later."""
         told: list[Entry] = []
         run = self._writing.writer.run
-        for call in [] if self._watch.given_up else self._answer.open:
+        decided = [call for call in self._answer.open if call.asks and call.decision is not None]
+        if decided:
+            await self._writing.renew()
+        for call in [] if self._watch.given_up or self._writing.wanted else decided:
             decision = call.decision
-            if not call.asks or decision is None:
-                continue
+            assert decision is not None
             entry = entries.Tool(run=run, call=call.id, name=call.name, arguments=call.arguments)
             if decision.decision == "edit":
                 entry = entries.Tool(run=run, call=call.id, name=call.name, arguments=decision.arguments)

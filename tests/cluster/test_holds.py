@@ -265,6 +265,32 @@ async def test_a_pause_between_two_steps_loses_nothing(redis_url: str, model: Sc
         assert (text(entries), entries[-1]["state"], len(counted.calls)) == ("\n\nBooked.", "done", 1)
 
 
+@pytest.mark.parametrize("when", ["while it waits", "before it waits"])
+async def test_what_is_paused_makes_no_call_that_is_allowed(redis_url: str, model: Script, when: str) -> None:
+    """Whoever allows it: it is made once the pause is over; a pause that is taken back is none."""
+    counted = Counted()
+    counted.gate.clear()
+    wanted = [call("book", {"what": "it"}, "c1"), call("pay", {"euros": 5}, "c2")]
+    model.answers.extend([wanted if when == "before it waits" else wanted[1:], ["Paid."]])
+    async with table(redis_url, model, counted.tools) as (a, b, reader):
+        run = (await said_at(a))["run"]
+        if when == "before it waits":
+            await until(lambda: counted.calls)
+            assert (await asked_at(b, "pause", run=run))["type"] == "ok"
+        counted.gate.set()
+        entries = await followed(reader, run, "hold")
+        for type in ("pause", "resume", "pause"):
+            assert (await asked_at(b, type, run=run))["type"] == "ok"
+        made = len(counted.calls)
+        assert (await asked_at(b, "answer", run=run, call="c2", decision="allow"))["decision"] == "allow"
+        entries = await followed(reader, run, "hold")
+        assert [entry["why"] for entry in of(entries, "hold")] == ["pause"]
+        assert len(counted.calls) == made
+        assert (await asked_at(a, "resume", run=run))["type"] == "ok"
+        entries = await followed(reader, run, "end")
+        assert (entries[-1]["state"], text(entries)[-5:], len(counted.calls)) == ("done", "Paid.", made + 1)
+
+
 async def test_a_pause_that_is_taken_back_in_time_holds_nothing(redis_url: str, model: Script) -> None:
     """The run has not noticed it yet."""
     counted = Counted()

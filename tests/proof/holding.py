@@ -32,7 +32,8 @@ def hold(told: Believed, call: Call) -> None:
     after, stored = told.at, told.take(call.published)
     law(ORDER, stored == [entry] and decode(entry) == Hold(run=run, why=why, until=until), stored, entry)
     now.held = Held(why, incarnation, until, now.deadline - call.clock, ended, record, partial == "1")
-    now.count, now.last, now.used, now.wanted = count + 1, (after, told.at), used, ""
+    now.count, now.last, now.used = count + 1, (after, told.at), used
+    now.wanted = "" if why == "pause" else now.wanted
     now.incarnation, now.lease = "", until
     told.touched(ttl_ms, call.clock)
     call.hints()
@@ -62,17 +63,18 @@ def answer(told: Believed, call: Call) -> None:
 
 
 def pause(told: Believed, call: Call) -> None:
-    """A run under way is to be held, unless it is to end; one that is held stays so."""
+    """A run under way is to be held, unless it is to end; one that waits for answers too, when it has them."""
     (run,) = call.args
     now = told.run
     if now is None or now.run != run:
         waits = any(waiting.run == run for waiting in told.waiting)
         return call.refuses("waits" if waits else "over" if _ended(told, run) else "not_found")
-    if now.held is not None or now.wanted == "1":
-        return call.refuses("held" if now.held is not None else "pausing", told.at)
+    status = "held" if now.held is not None else "pausing"
+    if now.wanted == "1" or (now.held is not None and now.held.why == "pause"):
+        return call.refuses(status, told.at)
     now.wanted = "pause"
     call.hints(*hinted(now))
-    return call.agrees("pausing", told.at)
+    return call.agrees(status, told.at)
 
 
 def resume(told: Believed, call: Call) -> None:
@@ -82,11 +84,11 @@ def resume(told: Believed, call: Call) -> None:
     if now is None or now.run != run:
         waits = any(waiting.run == run for waiting in told.waiting)
         return call.refuses("waits" if waits else "over" if _ended(told, run) else "not_found")
-    if now.held is not None and now.held.why == "approval":
-        return call.refuses("asks")
-    if now.held is None:
+    if now.held is None or now.wanted == "pause":
         now.wanted = "" if now.wanted == "pause" else now.wanted
         return call.refuses("resumed", told.at)
+    if now.held.why == "approval":
+        return call.refuses("asks")
     now.offered(call.clock)
     call.hints((bell, member))
     return call.agrees("resumed", told.at)

@@ -1,5 +1,6 @@
 -- A run's writer lets it wait for a person: its lease is over, its record has all that a script needs to end it, and the
--- search for lost runs finds it when its time to wait has passed.
+-- search for lost runs finds it when its time to wait has passed. A pause that is wanted of one that waits for answers
+-- comes after them.
 --
 -- ARGV  1 channel  2 member  3 run  4 fence  5 incarnation  6 count  7 approval | pause  8 ms until which it waits
 --       9 session ttl ms  10 its `end` and 11 its turn, should it be ended meanwhile  12 '1' if it has text since its last
@@ -36,7 +37,9 @@ local after
 after, at = add(ARGV[1], {ARGV[14]})
 redis.call('HSET', HEAD, 'count', count + 1, 'after', after, 'at', at, 'state', 'held', 'incarnation', '',
   'until', ARGV[8])
-redis.call('HDEL', HEAD, 'stop')
+if why == 'pause' then
+  redis.call('HDEL', HEAD, 'stop')
+end
 redis.call('HSET', RUN, 'held', why, 'held_by', incarnation, 'end', ARGV[10], 'turn', ARGV[11], 'partial', ARGV[12],
   'usage', ARGV[13], 'left', string.format('%.0f', redis.call('HGET', RUN, 'deadline') - clock()))
 redis.call('ZADD', LEASES, ARGV[8], ARGV[2])

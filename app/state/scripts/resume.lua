@@ -9,12 +9,12 @@ local current, state, stop = head('run', 'state', 'stop')
 if current ~= run then
   return {elsewhere(run)}
 end
-if state == 'held' then
+if stop == 'pause' then
+  redis.call('HDEL', HEAD, 'stop')
+elseif state == 'held' then
   if redis.call('HGET', RUN, 'held') == 'approval' then
     return {'asks'}
   end
   offer(ARGV[1], ARGV[3])
-elseif stop == 'pause' then
-  redis.call('HDEL', HEAD, 'stop')
 end
 return {'resumed', top()}
