@@ -1,12 +1,15 @@
 """agent.prompt: what the model is shown."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from app.agent.prompt import SYSTEM, Message, messages, system_prompt
+from app.agent.prompt import SYSTEM, Message, Prompt, messages, system_prompt
 from app.agent.request import AgentRequest
+from app.agent.responses_input import asked
+from app.agent.steps import Call, Step
 from app.state.storage import ConversationTurn
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -90,3 +93,35 @@ def test_a_session_has_a_prompt_of_its_own() -> None:
         request("one", session_context={"prompt": "You are a pirate."}, user_context={"preferred_style": "concise"})
     )
     assert system == "You are a pirate. Keep responses brief and to the point."
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "shown_name", "shown_arguments"),
+    [
+        ("add", {"one": 1}, "add", {"one": 1}),
+        ("add", '{"one": 1, ', "add", {}),
+        ("add", "[1, 2]", "add", {}),
+        ("add", [1, 2], "add", {}),
+        ("add", "5", "add", {}),
+        ("add", '{"one": NaN}', "add", {}),
+        ("add", "", "add", {}),
+        ("add", None, "add", {}),
+        ("functions.add", '{"one": 1}', "functions_add", {"one": 1}),
+        ("no_such", '{"one": 123456789012345678901234567890}', "no_such", {"one": 123456789012345678901234567890}),
+        ("", "{}", "unknown", {}),
+        ("é\n" * 60, "{}", "_" * 64, {}),
+    ],
+)
+def test_a_call_goes_back_as_every_server_takes_it(
+    name: str, arguments: Any, shown_name: str, shown_arguments: dict[str, Any]
+) -> None:
+    """An object, under a name of few characters: what a server cannot read it refuses, and then the whole session."""
+    call = Call("c1", name, arguments, error="wrong")
+    old = ConversationTurn("assistant", "So.", NOW, {"calls": [call.shown()]})
+    prompt = messages(
+        AgentRequest("u", "s", "Well?", NOW, {}, {}, [old]), 10, steps=[Step(calls=[call])], tools=True
+    )  # fmt: skip
+    functions = [call["function"] for message in prompt for call in message.get("tool_calls", ())]
+    functions += [item for item in asked(Prompt(prompt))["input"] if item["type"] == "function_call"]
+    assert [function["name"] for function in functions] == [shown_name] * 4
+    assert [json.loads(function["arguments"]) for function in functions] == [shown_arguments] * 4

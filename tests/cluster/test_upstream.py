@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -131,4 +133,46 @@ async def test_a_stop_while_the_breaker_is_open(redis_url: str) -> None:
             await reader.send(type="stop", session="s", run=said["run"])
             _, end = await _answer(reader, said)
             assert (end["state"], breaker.state, up.requests) == ("stopped", "open", [])
+        await model.close()
+
+
+def _call(name: str, arguments: str, finish: str = "tool_calls") -> list[bytes]:
+    """An answer that is a call."""
+    call = {"index": 0, "id": "k", "function": {"name": name, "arguments": arguments}}
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": finish}]}
+    return [b"data: " + json.dumps(chunk).encode() + b"\n\n"]
+
+
+def _refused(body: dict[str, Any]) -> bool:
+    """Whether strict servers refuse a request: for a function's name (OpenAI), or arguments (vLLM, SGLang)."""
+    functions = [call["function"] for message in body["messages"] for call in message.get("tool_calls", ())]
+    named = all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", function["name"]) for function in functions)
+    return not named or not all(isinstance(json.loads(function["arguments"]), dict) for function in functions)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        _call("time", '{"zone": "U'), _call("time", '{"zone": "U', "length"), _call("time", "[1, 2]"),
+        _call("functions.time", "{}"), _call("", "{}"), _call("no_such", '{"one": 1}'),
+    ],
+    ids=["no JSON", "cut", "an array", "a name with a dot", "no name", "an unknown tool"],
+)  # fmt: skip
+async def test_a_malformed_call_does_not_end_the_session(redis_url: str, first: list[bytes]) -> None:
+    """Its model is told what was wrong; strict upstreams take the request, and those of what is said next."""
+    async with upstream() as up:
+
+        async def answer(body: dict[str, Any]) -> AsyncIterator[bytes]:
+            for chunk in first if len(up.requests) == 1 else [sse("So.", "stop")]:
+                yield chunk
+
+        up.answer = answer
+        model = await OpenAIModel.connect(base_url=up.url, api_key=None, name="up-1", limits=QUICK)
+        async with serving(redis_url, model) as node, reading(node.ws) as reader:
+            for id in ("m1", "m2"):
+                said = await reader.ask(type="say", session="s", id=id, text="Well?")
+                text, end = await _answer(reader, said)
+                assert (text, end["state"]) == ("So.", "done")
+        assert [_refused(body) for body in up.requests] == [False] * 3
+        assert '{"error":' in up.requests[1]["messages"][-1]["content"]
         await model.close()
