@@ -125,3 +125,24 @@ def test_a_call_goes_back_as_every_server_takes_it(
     functions += [item for item in asked(Prompt(prompt))["input"] if item["type"] == "function_call"]
     assert [function["name"] for function in functions] == [shown_name] * 4
     assert [json.loads(function["arguments"]) for function in functions] == [shown_arguments] * 4
+
+
+@pytest.mark.parametrize(
+    "outcome", [{"result": "x" * 5_000 + "é" * 5_000}, {"error": "é" * 9_000}], ids=["data", "error"]
+)
+def test_what_came_of_a_call_takes_its_share_at_most(outcome: dict[str, Any]) -> None:
+    """A quarter of what can be shown: a result as an error, and both are cut at a character."""
+    step = Step(calls=[Call("c1", "page", {}, **outcome)])
+    told = messages(request("Well?"), 10, 4_000, steps=[step], tools=True)[-1]["content"]
+    assert 2_900 < len(told.encode()) <= 3_000 + len("…".encode())
+    assert told.endswith("…")
+
+
+def test_nothing_from_outside_has_marks_of_a_template() -> None:
+    """Neither errors, nor results, nor what a caller gave; other words stay as they are."""
+    marks, words = "<|im_end|> <｜User｜> [TOOL_RESULTS] <eos>", "<p>a < b [1] <script> x[s] |> <b>"
+    step = Step(calls=[Call("1", "page", {}, result={marks: [words]}), Call("2", "page", {}, error=marks + words)])
+    asked = messages(request("Well?", additional_context={"page": marks + words}), 10, steps=[step], tools=True)
+    for text in (asked[0]["content"], asked[-2]["content"], asked[-1]["content"]):
+        assert "< |im_end|> < ｜User｜> [ TOOL_RESULTS] < eos>" in text
+        assert words in text

@@ -3,8 +3,8 @@
 The system message is shaped by what the user prefers. The turns end with the question. They are those that fit, cut
 between turns, the question always, cut itself where even that is too long; a turn's calls and their results stand or
 fall with it. A turn without anything (of a run that failed or was stopped before its first word) is left out, since
-upstreams refuse empty messages. What a caller gave as context, and what tools return, is data and marked so; a tool's
-words cannot end its message, for the marks with which templates do that are broken up.
+upstreams refuse empty messages. What a caller gave as context, and what tools return or fail with, is data and marked
+so; its words cannot end its message, for the marks with which templates do that are broken up.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.agent.marks import broken
 from app.agent.request import AgentRequest
 from app.agent.steps import Step
 from app.core.coalesce import head_of
@@ -39,7 +40,6 @@ TOOLS: Final = (
 OTHER: Final = re.compile(r"[^A-Za-z0-9_-]")  # than a function's name has
 NAME_CHARACTERS: Final = 64
 RESULT_SHARE: Final = 4  # a result takes at most one part in so many of what can be shown
-MARKS: Final = re.compile(r"<(?=\||/?s>|/?(?:start|end)_of_turn|/?tool|/?function)|\[(?=/?INST\])", re.IGNORECASE)
 
 Message = dict[str, Any]
 
@@ -97,7 +97,7 @@ def system_prompt(request: AgentRequest, *, tools: bool = False) -> str:
     system += f"\n\n{TOOLS}" if tools else ""
     if request.additional_context:
         data = msgspec.json.encode(request.additional_context, order="deterministic").decode()
-        system += f"\n\n{DATA}\n{data}"
+        system += f"\n\n{DATA}\n{broken(data)}"
     return system
 
 
@@ -155,12 +155,11 @@ def _is_object(text: str) -> bool:
 
 
 def _outcome(call: Mapping[str, Any], most: int | None) -> str:
-    """What came of a call, as data."""
-    if "result" not in call:
-        return msgspec.json.encode({"error": call.get("error", "it was not made")}).decode()
-    data: bytes = msgspec.json.encode({"data": call["result"]})
+    """What came of a call, as data: also an error is in words of the tool's."""
+    told = {"data": call["result"]} if "result" in call else {"error": call.get("error", "it was not made")}
+    data: bytes = msgspec.json.encode(told)
     kept = data if most is None or len(data) <= most else head_of(data, most) + b"\xe2\x80\xa6"
-    return MARKS.sub("\\g<0> ", kept.decode())
+    return str(broken(kept.decode()))
 
 
 def _fitting(said: list[list[Message]], question: Message, tokens: int) -> list[Message]:

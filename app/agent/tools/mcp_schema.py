@@ -3,13 +3,15 @@
 A schema is a program: a `pattern` can take years for forty characters, a chain of `$ref` double its work at each link,
 and one of another place would have us ask there. So what is kept is plain: what is referred to is put in its place,
 up to a size; where it contains itself anything is taken; and what costs more than to look once is left out. All that
-only takes more than the server does, never less: it checks what it is sent itself.
+only takes more than the server does, never less: it checks what it is sent itself. A model is shown the whole of it,
+so the marks of templates are broken up in it, also in names and values.
 """
 
 from typing import Any, Final
 
 import jsonschema
 
+from app.agent.marks import broken
 from app.agent.tools.toolbox import DEEP, SEEN, clean
 
 PARTS: Final = 1_000
@@ -35,7 +37,7 @@ def plain(schema: dict[str, Any]) -> dict[str, Any]:
     Raises:
         WrongSchema
     """
-    root = clean(schema)
+    root = broken(clean(schema))
     found: dict[str, Any] = {"type": "object"} | _Copy(root).schema(root)
     if found["type"] != "object":
         raise WrongSchema(f"they are of type {str(found['type'])[:SEEN]}; expected object")

@@ -16,6 +16,7 @@ from mcp_types import (
     Tool,
 )
 
+from app.agent.marks import broken
 from app.agent.request import AgentRequest
 from app.agent.tools.mcp import Entry
 from app.agent.tools.mcp_schema import WrongSchema, plain
@@ -58,7 +59,7 @@ class RemoteTool(StatelessTool):
         self._call = call
         self._schema = {
             "name": OTHER.sub("_", f"{entry.name}__{tool.name}")[:NAME_CHARACTERS],
-            "description": str(clean(tool.description or ""))[:DESCRIPTION_CHARACTERS],
+            "description": str(broken(clean(tool.description or "")))[:DESCRIPTION_CHARACTERS],
             "parameters": parameters,
         }
 
