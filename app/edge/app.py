@@ -134,7 +134,7 @@ class Site:
             Guarded("DELETE", "/api/me", "chat", sign_in.erase),
             Guarded("POST", "/api/ticket", "chat", sign_in.ticket),
             *Own(node, access).doors,
-            *Carried(node).doors,
+            *Carried(node, access).doors,
             Guarded("POST", "/api/revoke", "operate", operators.revoke),
             Guarded("GET", "/api/audit", "operate", operators.audit),
             Open("GET", "/health", api.health, counts=False),

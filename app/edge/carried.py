@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.core.commands import Answer, CarryOn, Pause, Stop, command_of
 from app.core.model import Session, User
+from app.edge.access import Access
 from app.edge.bodies import body_of
 from app.edge.commands import decided
 from app.edge.routes import Guarded
@@ -22,8 +23,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 class Carried:
     """The routes of one node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, access: Access) -> None:
         self._node = node
+        self._limits = access.limits
 
     @property
     def doors(self) -> list[Guarded]:
@@ -51,6 +53,7 @@ class Carried:
     async def resume(self, request: Request, user: User) -> Response:
         """`POST …/resume`: carry on a run that was paused."""
         asked = _command(CarryOn, request)
+        await self._limits.place(Session(user, asked.session))
         at = await self._node.state.holds.resume(Session(user, asked.session), asked.run)
         return JSONResponse({"session": asked.session, "run": asked.run, "at": str(at)})
 
@@ -59,6 +62,8 @@ class Carried:
         body = await body_of(request)
         given = {name: body[name] for name in ("decision", "arguments", "reason") if body.get(name) is not None}
         asked = _command(Answer, request, call=request.path_params["call"], **given)
+        if asked.decision != "deny":
+            await self._limits.place(Session(user, asked.session))
         stands = await self._node.answer(Session(user, asked.session), decided(user, asked))
         told = {"session": asked.session, "run": asked.run, "call": asked.call}
         return JSONResponse(told | {"decision": stands.decision, "by": stands.by})

@@ -66,6 +66,13 @@ class Caller(Protocol):
             RateLimited, QuotaExceeded, StateUnavailable: it may not be said now.
         """
 
+    async def place(self, session: Session) -> None:
+        """Have a place for an answer that is to go on.
+
+        Raises:
+            RateLimited, StateUnavailable: it may not now.
+        """
+
 
 async def execute(caller: Caller, node: Node, command: Command) -> None:
     """Carry out a command and reply.
@@ -91,11 +98,14 @@ async def execute(caller: Caller, node: Node, command: Command) -> None:
         case Stop(session=id, run=run):
             ok(session=id, run=run, at=str(await node.stop(Session(user, id), run)))
         case Answer(session=id, run=run, call=call):
+            if command.decision != "deny":  # that may always be said
+                await caller.place(Session(user, id))
             stands = await node.answer(Session(user, id), decided(user, command))
             ok(session=id, run=run, call=call, decision=stands.decision, by=stands.by)
         case Pause(session=id, run=run):
             ok(session=id, run=run, at=str(await node.state.holds.pause(Session(user, id), run)))
         case CarryOn(session=id, run=run):
+            await caller.place(Session(user, id))
             ok(session=id, run=run, at=str(await node.state.holds.resume(Session(user, id), run)))
         case History(session=id, before=before, limit=limit, turn=of):
             page = await node.state.sessions.history(Session(user, id), before, limit, of=of)

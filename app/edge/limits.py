@@ -72,6 +72,16 @@ class Limits:
         if costs or self._running or self._tokens:
             await self._rates.turn(session, costs, running=self._running, tokens=self._tokens)
 
+    async def place(self, session: Session) -> None:
+        """Have a place for an answer that was held, and is to go on.
+
+        Raises:
+            RateLimited: others have all places.
+            StateUnavailable
+        """
+        if self._running:
+            await self._rates.turn(session, [], running=self._running, tokens=0)
+
     async def knock(self, address: str) -> None:
         """Count a connection of an address, whoever it is.
 

@@ -132,6 +132,10 @@ class Connection:
         """Count a turn; see `commands.Caller`."""
         await self._limits.turn(session, self._address)
 
+    async def place(self, session: Session) -> None:
+        """Have a place for an answer; see `commands.Caller`."""
+        await self._limits.place(session)
+
     def changed(self, session: str) -> None:
         """Tell of a session of the list when the queue is empty."""
         if not self._ending:

@@ -17,8 +17,9 @@ from app.core.protocol import Codec
 from app.core.questions import Say
 from app.state.keys import user_quota, user_running, user_sockets, user_tag
 from app.state.rates import Rate
+from tests.cluster.test_tools import Counted
 from tests.contract.wire import both_codecs, dialled, refused, wired
-from tests.servers import Script, Served, serving, two, until
+from tests.servers import Script, Served, call, serving, two, until
 
 ADA = User.of("guest:name", "ada")
 QUICK: dict[str, Any] = {"limits": "on", "rate_turns": 0, "rate_frames": 0, "rate_bytes": 0, "rate_connects": 0}
@@ -324,3 +325,32 @@ async def test_bytes_are_bytes(redis_url: str, model: Script) -> None:
             await wire.send(large)
             codes.append((await wire.find("error"))["code"])
         assert codes == ["bad_frame", "rate_limited"]
+
+
+async def test_what_is_held_takes_a_place_when_it_goes_on(redis_url: str, model: Script) -> None:
+    """As what is said does: so no more are under way than may be, in whatever order. A denial is always taken."""
+    counted = Counted()
+    pays: list[Any] = [call("pay", {"euros": 5})]
+    waits: list[Any] = ["One ", 60.0]
+    model.answers.extend([pays, pays, waits, waits, waits, ["So."], ["So."], ["So."]])
+    settings = QUICK | {"max_runs_per_user": 2}
+    async with serving(redis_url, model, tools=counted.tools, **settings) as served, wired(served, Codec.JSON) as wire:
+        runs: list[str] = []
+        for number in range(5):
+            runs.append((await wire.ok("say", session=f"s{number}", id="m", text="x"))["run"])
+            if number == 2:
+                await until(lambda: served.node.runner.running == 1 and len(model.asked) == 3)
+                await wire.ok("pause", session="s2", run=runs[2])
+            await until(lambda: served.node.runner.running == max(0, len(runs) - 3))
+            await served.node.aside.settle()
+        refused(reply := await wire.ask("resume", session="s2", run=runs[2]), "rate_limited", reply["ref"])
+        decision = {"session": "s0", "run": runs[0], "call": "call-1", "decision": "allow"}
+        refused(reply := await wire.ask("answer", **decision), "rate_limited", reply["ref"])
+        assert not counted.calls
+        await wire.ok("answer", **decision | {"session": "s1", "run": runs[1], "decision": "deny"})
+        await wire.ended(runs[1])
+        await wire.ok("stop", session="s3", run=runs[3])
+        await until(lambda: served.node.runner.running == 1)
+        await served.node.aside.settle()
+        await wire.ok("answer", **decision)
+        await until(lambda: counted.calls)
