@@ -43,6 +43,7 @@ async def test_each_model_is_asked_at_its_own_upstream_with_its_own_key(tmp_path
         ('[[model]]\nname = "a"\n[[model]]\nname = "a"', "two of one name"),
         ('[[model]]\nname = "a"\nurl = "x"', "unknown field `url`"),
         ('[[model]]\nname = "a"\ntakeover = "magic"', "Invalid enum value 'magic'"),
+        ('[[model]]\nname = "a"\nreasoning = "back"\napi = "responses"', "reasoning: expected only with api"),
         ('[[model]]\nname = "a"\nkey_env = "NO_SUCH"', "has its key in NO_SUCH, which is not set"),
     ],
 )

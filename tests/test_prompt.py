@@ -146,3 +146,27 @@ def test_nothing_from_outside_has_marks_of_a_template() -> None:
     for text in (asked[0]["content"], asked[-2]["content"], asked[-1]["content"]):
         assert "< |im_end|> < ｜User｜> [ TOOL_RESULTS] < eos>" in text
         assert words in text
+
+
+def test_what_was_thought_is_given_back_where_a_model_wants_it() -> None:
+    """On each of the model's messages: of a step within the run its own, of an old turn all of it on the first."""
+    call = Call("c", "add", {}, result=1)
+    old = [
+        ConversationTurn("user", "one", NOW),
+        ConversationTurn("assistant", "So.", NOW, {"calls": [call.shown()], "reasoning": "Hm, so."}),
+        ConversationTurn("assistant", "Yes.", NOW, {"reasoning": "Easy."}),
+        ConversationTurn("assistant", "No.", NOW),
+    ]
+    steps = [Step(["I look."], ["First ", "this."], [call]), Step([], [], [call]), Step(["And"], ["not"])]
+    given = AgentRequest("u", "s", "Well?", NOW, {}, {}, old)
+    thoughts = [
+        message.get("reasoning_content")
+        for message in messages(given, 10, steps=steps, tools=True, thoughts=True)
+        if message["role"] == "assistant"
+    ]
+    assert thoughts == ["Hm, so.", "", "Easy.", "", "First this.", ""]
+    assert "reasoning_content" not in str(messages(given, 10, steps=steps, tools=True))
+    long = [ConversationTurn("assistant", "So.", NOW, {"reasoning": "Hm. " * 3_000})]
+    asked = AgentRequest("u", "s", "Well?", NOW, {}, {}, long)
+    counts = [len(messages(asked, 10, 2_000, tools=True, thoughts=thoughts)) for thoughts in (False, True)]
+    assert counts == [3, 2]  # what is thought takes its place, too

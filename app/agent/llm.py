@@ -47,8 +47,9 @@ class Abilities:
 
     `context_tokens` is how much it can be shown, its answer included, and `answer_tokens` what of that an answer may
     take; None where it is not known to be small. `takeover` is how its answers go on at another node, and `prefix` how
-    it is asked to continue one. `titles`: whether it makes titles; `tools`: whether it calls any. `fallback`: who is
-    asked in its place, where it fails before its first token. Prices are those of a million tokens.
+    it is asked to continue one. `titles`: whether it makes titles; `tools`: whether it calls any; `thoughts`: whether
+    it is then given back what it thought. `fallback`: who is asked in its place, where it fails before its first token.
+    Prices are those of a million tokens.
     """
 
     takeover: Takeover = "restart"
@@ -57,6 +58,7 @@ class Abilities:
     answer_tokens: int | None = None
     titles: bool = False
     tools: bool = True
+    thoughts: bool = False
     fallback: tuple[str, ...] = ()
     temperature: float | None = None
     input_price: float | None = None

@@ -9,6 +9,7 @@
     api = "chat"                             # how it is asked: chat (completions), or responses (OpenAI's newer one)
     effort = "medium"                        # with responses: how much it is to think: minimal, low, medium or high
     tools = true                             # whether it is told of tools
+    reasoning = "back"                       # with tools: it is given back what it thought (DeepSeek); left out: not
     fallback = ["other"]                     # who is asked in its place, where it fails before its first token
     input_price = 0.15                       # what a million tokens cost that it is shown, and that it says; a turn's
     output_price = 0.60                      # usage has its `cost` then
@@ -57,6 +58,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: Literal["chat", "responses"] = "chat"
     effort: Literal["minimal", "low", "medium", "high"] | None = None
     tools: bool = True
+    reasoning: Literal["back"] | None = None
     fallback: tuple[str, ...] = ()
     input_price: Annotated[float, msgspec.Meta(ge=0)] | None = None
     output_price: Annotated[float, msgspec.Meta(ge=0)] | None = None
@@ -77,8 +79,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What it can."""
         return Abilities(
             self.takeover, self.prefix, self.context_tokens, self.answer_tokens, usual.titles,
-            tools=self.tools and usual.tools, fallback=self.fallback, temperature=self.temperature,
-            input_price=self.input_price, output_price=self.output_price,
+            tools=self.tools and usual.tools, thoughts=self.reasoning == "back", fallback=self.fallback,
+            temperature=self.temperature, input_price=self.input_price, output_price=self.output_price,
         )  # fmt: skip
 
 
@@ -174,6 +176,8 @@ def _wrong(entry: Entry, names: Collection[str]) -> str | None:
         return f"fallback {', '.join(unknown)}: expected others of {', '.join(names)}"
     if entry.api == "responses" and entry.takeover == "continue":
         return 'takeover continue: expected resume, restart or fail with api = "responses"'
+    if entry.api == "responses" and entry.reasoning:
+        return 'reasoning: expected only with api = "chat"'
     if entry.api != "responses" and (entry.takeover == "resume" or entry.effort):
         return 'takeover resume, and effort: expected only with api = "responses"'
     return None

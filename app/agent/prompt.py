@@ -19,6 +19,7 @@ from app.agent.marks import broken
 from app.agent.request import AgentRequest
 from app.agent.steps import Step
 from app.core.coalesce import head_of
+from app.state.storage import ConversationTurn
 
 SYSTEM: Final = "You are a helpful AI assistant."
 TOKEN_BYTES: Final = 3  # a cautious guess: most text has four bytes a token, code and other scripts fewer
@@ -68,17 +69,19 @@ class Prompt:
 
 
 def messages(
-    request: AgentRequest, window: int, tokens: int | None = None, *, steps: Sequence[Step] = (), tools: bool = False
-) -> list[Message]:
+    request: AgentRequest, window: int, tokens: int | None = None, *, steps: Sequence[Step] = (), tools: bool = False,
+    thoughts: bool = False,
+) -> list[Message]:  # fmt: skip
     """Build the messages of a request: of what was said before, the newest `window` turns, within `tokens` if given.
 
-    `steps` are those that its answer has taken. Calls are shown to a model that has `tools`.
+    `steps` are those that its answer has taken. Calls are shown to a model that has `tools`, and to one that wants its
+    `thoughts` back, those.
     """
     first = {"role": "system", "content": system_prompt(request, tools=tools)}
     before = request.conversation_history[-window:] if window else []
     most = None if tokens is None else tokens * TOKEN_BYTES // RESULT_SHARE
-    said = [_said(turn.role, turn.content, turn.metadata.get("calls", ()) if tools else (), most) for turn in before]
-    done = [message for step in steps if step.calls for message in _done(step, most)]
+    said = [_said(turn, most, tools=tools, thoughts=thoughts) for turn in before]
+    done = [message for step in steps if step.calls for message in _done(step, most, thoughts=thoughts)]
     question = {"role": "user", "content": request.message}
     if tokens is None:
         return [first, *(message for turn in said for message in turn), question, *done]
@@ -110,14 +113,31 @@ def _preferred(context: Mapping[str, Any]) -> list[str]:
     return [sentence for sentence in said if sentence]
 
 
-def _said(role: str, text: str, calls: Iterable[Mapping[str, Any]], most: int | None) -> list[Message]:
+def _said(turn: ConversationTurn, most: int | None, *, tools: bool, thoughts: bool) -> list[Message]:
     """A turn of the history."""
-    return [*_called("", list(calls), most), *([{"role": role, "content": text}] if text else [])]
+    calls = turn.metadata.get("calls", ()) if tools else ()
+    text = [{"role": turn.role, "content": turn.content}] if turn.content else []
+    said = [*_called("", list(calls), most), *text]
+    return _thinking(said, turn.metadata.get("reasoning", "")) if thoughts else said
 
 
-def _done(step: Step, most: int | None) -> list[Message]:
+def _done(step: Step, most: int | None, *, thoughts: bool) -> list[Message]:
     """A step that the answer has taken."""
-    return _called(step.text.lstrip("\n"), [call.shown() for call in step.calls], most)
+    said = _called(step.text.lstrip("\n"), [call.shown() for call in step.calls], most)
+    return _thinking(said, step.thought) if thoughts else said
+
+
+def _thinking(said: Iterable[Message], thought: str) -> list[Message]:
+    """Messages with what the model thought, on its first one; the others of its messages say that it thought nothing.
+
+    DeepSeek refuses those without, and ignores what it does not need (https://api-docs.deepseek.com/guides/thinking_mode).
+    """
+    shown: list[Message] = []
+    for message in said:
+        if message["role"] == "assistant":
+            message, thought = message | {"reasoning_content": thought}, ""
+        shown.append(message)
+    return shown
 
 
 def _called(text: str, calls: Sequence[Mapping[str, Any]], most: int | None) -> list[Message]:
@@ -177,8 +197,10 @@ def _fitting(said: list[list[Message]], question: Message, tokens: int) -> list[
 
 def _size(shown: Iterable[Message]) -> int:
     """How many tokens messages take, at a guess."""
-    texts = ((message["content"] or "", message.get("tool_calls")) for message in shown)
+    texts = (
+        (message["content"] or "", message.get("reasoning_content", ""), message.get("tool_calls")) for message in shown
+    )
     return sum(
-        len(text.encode() + (msgspec.json.encode(calls) if calls else b"")) // TOKEN_BYTES + MESSAGE_TOKENS
-        for text, calls in texts
+        len((text + thought).encode() + (msgspec.json.encode(calls) if calls else b"")) // TOKEN_BYTES + MESSAGE_TOKENS
+        for text, thought, calls in texts
     )

@@ -42,7 +42,10 @@ class Prompts:
         """
         can = self._model.abilities(model)
         tools = self._toolbox.schemas(further) if can.tools else ()
-        asked = messages(request, self._defaults.window, can.prompt_tokens, steps=steps, tools=bool(tools))
+        asked = messages(
+            request, self._defaults.window, can.prompt_tokens, steps=steps, tools=bool(tools),
+            thoughts=can.thoughts and bool(tools),
+        )  # fmt: skip
         default = self._defaults.temperature if can.temperature is None else can.temperature
         return Prompt(asked, _temperature(request.session_context, default), tools, may_call=may_call)
 

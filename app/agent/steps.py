@@ -78,6 +78,11 @@ class Step:
         """What it said."""
         return "".join(self.texts)
 
+    @property
+    def thought(self) -> str:
+        """What it thought."""
+        return "".join(self.thoughts)
+
 
 class Steps(list[Step]):
     """All steps of a run, in order. Mutable, owned by its answer."""

@@ -59,7 +59,8 @@ class ConversationTurn:
         """Show a turn of the history."""
         known = {"id": turn.id, "run": turn.run, "state": turn.state, "code": turn.code, "model": turn.model,
                  "usage": turn.usage, "timing": turn.timing, "temperature": turn.temperature,
-                 "prompt": turn.prompt, "calls": list(turn.calls) or None, "replaced": list(turn.replaced) or None,
+                 "prompt": turn.prompt, "reasoning": turn.reasoning or None,
+                 "calls": list(turn.calls) or None, "replaced": list(turn.replaced) or None,
                  "rating": turn.rating}  # fmt: skip
         at = datetime.fromtimestamp(int(turn.at.partition("-")[0]) / 1000, UTC)
         return cls(turn.role, turn.text, at, {name: value for name, value in known.items() if value is not None})

@@ -1,6 +1,7 @@
 """Several models: another is asked where one fails, what an answer costs, and a provider that keeps its answers."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from app.core.protocol import Frame
 from tests.cluster.test_tools import Counted, asked_at, followed, of, said_at, text
 from tests.reader import reading
 from tests.responses_upstream import CALL, Provider, Step, answer, begun, called, ended, provider, said
-from tests.servers import Upstream, serving, two, until, upstream
+from tests.servers import Upstream, serving, sse, two, until, upstream
 
 LEASE = 1.0
 BODY = """
@@ -91,6 +92,38 @@ async def test_a_session_or_a_say_chooses_its_model(redis_url: str, tmp_path: Pa
         await followed(reader, (await said_at(served))["run"], "end")
         await followed(reader, (await said_at(served, id="m2", model="third"))["run"], "end")
         assert [request["model"] for request in second.requests] == ["second", "third"]
+
+
+THINKS = """
+[[model]]
+name = "thinks"
+base_url = "{url}"
+reasoning = "back"
+"""
+
+
+async def test_a_model_is_given_back_what_it_thought(redis_url: str, tmp_path: Path) -> None:
+    """As DeepSeek wants it, which refuses requests else: with what it said in this answer, and in those before."""
+
+    async def deltas(body: dict[str, Any]) -> AsyncIterator[bytes]:
+        call = {"index": 0, "id": "k", "function": {"name": "add", "arguments": '{"one": 1, "other": 2}'}}
+        calls = body["messages"][-1]["role"] == "user" and len(up.requests) < 3
+        last = {"tool_calls": [call]} if calls else {"content": "So."}
+        for delta in ({"reasoning_content": "Hm, "}, {"reasoning_content": f"{len(up.requests)}."}, last):
+            yield b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
+        yield sse(None, "stop")
+
+    async with upstream() as up, models(tmp_path, THINKS, url=up.url) as made:
+        up.answer = deltas
+        async with serving(redis_url, made, tools=Counted().tools) as served, reading(served.ws) as reader:
+            await reader.ask(type="open", session="s", cursor="0-0")
+            for id in ("m1", "m2"):
+                assert (await followed(reader, (await said_at(served, id=id))["run"], "end"))[-1]["state"] == "done"
+    thoughts = [
+        [message["reasoning_content"] for message in body["messages"] if message["role"] == "assistant"]
+        for body in up.requests
+    ]
+    assert thoughts == [[], ["Hm, 1."], ["Hm, 1.Hm, 2.", ""]]
 
 
 KEEPS = """
