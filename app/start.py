@@ -13,8 +13,8 @@ from typing import Final
 
 from app.agent.llm import Abilities, Limits
 from app.agent.models import WrongModels
+from app.agent.tools.declared import WrongTools, loaded
 from app.agent.tools.mcp import Servers
-from app.agent.tools.toolbox import WrongTools, loaded
 from app.agent.upstreams import Upstream, chosen
 from app.config import SettingError, Settings
 from app.core.errors import ModelUnavailable

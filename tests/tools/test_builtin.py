@@ -13,9 +13,9 @@ from app.agent.tools import ToolError
 from app.agent.tools.builtin import builtins
 from app.agent.tools.calculator import LENGTH, calculated, calculator
 from app.agent.tools.clock import clock
+from app.agent.tools.declared import WrongTools
 from app.agent.tools.fetch import Fetch
 from app.agent.tools.own import EXCERPT, HITS, OwnSessions, excerpt, hits_in
-from app.agent.tools.toolbox import WrongTools
 from app.core.model import Cursor, Session, Turn, User
 from app.node import Node
 from app.state.outcomes import Listed

@@ -18,9 +18,10 @@ import pytest
 import uvicorn
 
 from app.agent.request import AgentRequest
+from app.agent.tools.declared import WrongTools
 from app.agent.tools.mcp import Servers, entries
 from app.agent.tools.tool import ToolError
-from app.agent.tools.toolbox import Toolbox, WrongTools
+from app.agent.tools.toolbox import Toolbox
 from tests.servers import ROOT, free_port, until
 from tests.tools.mcp_server import made
 

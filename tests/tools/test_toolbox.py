@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from app.agent.tools import AgentRequest, StatelessTool, ToolError, tool, toolbox
+from app.agent.tools.declared import SEEN, WrongTools
 from app.agent.tools.toolbox import (
     AT_ONCE,
     DEEP,
     RESULT_BYTES,
-    SEEN,
     Toolbox,
-    WrongTools,
     bounded,
     clean,
 )

@@ -5,10 +5,10 @@ from typing import Final
 
 from app.agent.tools.calculator import calculator
 from app.agent.tools.clock import clock
+from app.agent.tools.declared import WrongTools
 from app.agent.tools.fetch import Fetch
 from app.agent.tools.own import OwnSessions
 from app.agent.tools.tool import StatelessTool
-from app.agent.tools.toolbox import WrongTools
 from app.state.sessions import Sessions
 from app.state.users import Users
 

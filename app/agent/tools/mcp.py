@@ -29,8 +29,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from app.agent.tools.declared import WrongTools
 from app.agent.tools.tool import SECONDS, StatelessTool
-from app.agent.tools.toolbox import WrongTools
 
 if TYPE_CHECKING:
     from app.agent.tools.mcp_link import Link

@@ -32,11 +32,11 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
+from app.agent.tools.declared import SEEN
 from app.agent.tools.mcp import Entry
 from app.agent.tools.mcp_streams import CONNECT_SECONDS, streams
 from app.agent.tools.mcp_tool import RemoteTool, offered, returned
 from app.agent.tools.tool import Parameters, ToolError
-from app.agent.tools.toolbox import SEEN
 from app.core.protocol import VERSION
 
 FIRST_SECONDS: Final = 1.0

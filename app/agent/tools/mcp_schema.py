@@ -12,7 +12,8 @@ from typing import Any, Final
 import jsonschema
 
 from app.agent.marks import broken
-from app.agent.tools.toolbox import DEEP, SEEN, clean
+from app.agent.tools.declared import SEEN
+from app.agent.tools.toolbox import DEEP, clean
 
 PARTS: Final = 1_000
 LITERAL: Final = frozenset({"const", "default", "dependentRequired", "enum", "examples", "required", "type"})

@@ -18,10 +18,11 @@ from mcp_types import (
 
 from app.agent.marks import broken
 from app.agent.request import AgentRequest
+from app.agent.tools.declared import SEEN
 from app.agent.tools.mcp import Entry
 from app.agent.tools.mcp_schema import WrongSchema, plain
 from app.agent.tools.tool import Parameters, StatelessTool, ToolError
-from app.agent.tools.toolbox import SEEN, clean
+from app.agent.tools.toolbox import clean
 
 TOOLS: Final = 64  # of a server
 NAME_CHARACTERS: Final = 64

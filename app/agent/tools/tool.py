@@ -68,7 +68,12 @@ class FunctionTool(StatelessTool):
         self.approval, self.idempotent, self.seconds = approval, idempotent, seconds
         self._function = function
         self._threads = threading.BoundedSemaphore(THREADS)
-        hints = get_type_hints(function, include_extras=True)
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(f"tool {name!r} is a generator; expected a function that returns all that it gives")
+        try:
+            hints = get_type_hints(function, include_extras=True)
+        except (NameError, AttributeError, SyntaxError, TypeError) as error:
+            raise TypeError(f"tool {name!r}: its types cannot be read: {error}") from error
         hints.pop("return", None)
         signature = inspect.signature(function).parameters
         self._requests = [name for name, hint in hints.items() if _mentions_request(hint)]
@@ -78,6 +83,9 @@ class FunctionTool(StatelessTool):
             raise TypeError(f"tool {name!r}: parameters that have no one name: {', '.join(unnamed)}")
         if missing := [name for name in signature if name not in hints]:
             raise TypeError(f"tool {name!r}: parameters without a type: {', '.join(missing)}")
+        for one in signature:
+            if one not in self._requests:
+                _readable(name, one, hints[one])
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
             (one.name, hints[one.name])
             if one.default is one.empty
@@ -179,6 +187,15 @@ def _carried(error: BaseException) -> Exception:
     carried = RuntimeError(f"{type(error).__name__}: {error}")
     carried.__cause__ = error
     return carried
+
+
+def _readable(tool: str, parameter: str, hint: Any) -> None:
+    """Raise TypeError where a type has no JSON Schema."""
+    try:
+        msgspec.json.schema(hint)
+    except TypeError as error:
+        why = str(error).splitlines()[-1]
+        raise TypeError(f"tool {tool!r}: parameter {parameter!r} has a type without a JSON Schema: {why}") from error
 
 
 def _mentions_request(hint: Any) -> bool:

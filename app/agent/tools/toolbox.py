@@ -7,15 +7,9 @@ What a tool returns is data: its control characters are gone, and nothing in it 
 """
 
 import asyncio
-import importlib
-import inspect
 import logging
 import math
-import re
-import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, Protocol
 
 import jsonschema
@@ -24,24 +18,19 @@ import referencing
 import referencing.exceptions
 
 from app.agent.request import AgentRequest
+from app.agent.tools.declared import SEEN, WrongTools, declared
 from app.agent.tools.tool import Parameters, StatelessTool, ToolError
 from app.core.coalesce import CONTROL, SURROGATE, head_of
 from app.core.protocol import ARGUMENT_BYTES
 
-NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 AT_ONCE: Final = 16
 LEAVE_SECONDS: Final = 1.0  # for a call that is told to end
 RESULT_BYTES: Final = 16 * 1024
 LARGE: Final = 4  # times as much is looked through, to be cleaned
-SEEN: Final = 200  # characters of what was wrong
 DEEP: Final = 32
 BITS: Final = 53  # of a whole number that a browser can have
 
 log = logging.getLogger(__name__)
-
-
-class WrongTools(Exception):
-    """Tools cannot be had as they were named; the message says which, and why."""
 
 
 class Source(Protocol):
@@ -65,7 +54,7 @@ class Toolbox:
         self._free = asyncio.Semaphore(AT_ONCE)
         self._left: set[asyncio.Task[Any]] = set()  # calls that do not end
         for one in tools:
-            name = _checked(one)["name"]
+            name = declared(one)["name"]
             if name in self._own:
                 raise WrongTools(f"two tools are named {name!r}")
             self._own[name] = one
@@ -78,7 +67,7 @@ class Toolbox:
         """
         named: dict[str, StatelessTool] = {}
         for one in tools:
-            name = _checked(one)["name"]
+            name = declared(one)["name"]
             if (self._further | named).get(name, one) is not one or name in self._own:
                 raise WrongTools(f"two tools are named {name!r}")
             named[name] = one
@@ -179,63 +168,6 @@ async def _executed(tool: StatelessTool, request: AgentRequest, given: Parameter
         return await tool.execute(request, given)
     except (KeyboardInterrupt, SystemExit) as error:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
-
-
-def loaded(modules: Iterable[str]) -> list[StatelessTool]:
-    """Load a person's own tools: in each module the objects that are one, and the classes that make one by themselves.
-
-    Raises:
-        WrongTools: there is no such module, it fails, or it has no tool.
-    """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    found: list[StatelessTool] = []
-    for name in modules:
-        try:
-            module = importlib.import_module(name)
-            own = _of(module)
-        except Exception as error:
-            raise WrongTools(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
-        if not own:
-            raise WrongTools(f"{name} has no tool; expected functions with @tool, or a StatelessTool")
-        found += own
-    return found
-
-
-def _of(module: ModuleType) -> list[StatelessTool]:
-    found = list({id(one): one for one in vars(module).values() if isinstance(one, StatelessTool)}.values())
-    instanced = {type(one) for one in found}
-    for one in vars(module).values():
-        is_own = inspect.isclass(one) and issubclass(one, StatelessTool) and one.__module__ == module.__name__
-        if is_own and not inspect.isabstract(one) and one not in instanced and _makes_itself(one):
-            found.append(one())
-    return found
-
-
-def _makes_itself(kind: type[StatelessTool]) -> bool:
-    """Whether a class needs nothing to make a tool."""
-    return all(
-        one.default is not one.empty or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-        for one in inspect.signature(kind).parameters.values()
-    )
-
-
-def _checked(tool: StatelessTool) -> dict[str, Any]:
-    """A tool's schema, if it is one.
-
-    Raises:
-        WrongTools
-    """
-    schema = tool.get_tool_schema()
-    name = schema.get("name")
-    if not (isinstance(name, str) and NAME.match(name)):
-        raise WrongTools(f"a tool is named {name!r}; expected 1 to 64 of A-Z a-z 0-9 _ -")
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema.get("parameters", {}))
-    except jsonschema.SchemaError as error:
-        raise WrongTools(f"the parameters of tool {name!r} are no JSON Schema: {error.message[:SEEN]}") from error
-    return schema
 
 
 def _seen(value: Any) -> str:
