@@ -1,5 +1,7 @@
 """agent.tools.mcp_tool: what of a server's list of tools is offered, and as what."""
 
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -7,6 +9,8 @@ from mcp_types import Tool, ToolAnnotations
 
 from app.agent.tools.mcp import Entry
 from app.agent.tools.mcp_tool import TOOLS, offered
+from app.agent.tools.tool import ToolError
+from app.agent.tools.toolbox import Toolbox
 
 
 def listed(name: str, *, reads: bool | None = None, repeats: bool | None = None, **schema: Any) -> Tool:
@@ -17,6 +21,34 @@ def listed(name: str, *, reads: bool | None = None, repeats: bool | None = None,
 
 async def _never(name: str, parameters: dict[str, Any]) -> Any:
     raise AssertionError(name)
+
+
+@pytest.mark.parametrize(
+    ("items", "values"),
+    [
+        ({"allOf": [{"minimum": -1}] * 300}, [1] * 5_000),
+        ({"anyOf": [{"type": "string"}] * 300}, [1] * 5_000),
+        ({"enum": list(range(3_000))}, [-1] * 5_000),
+        ({"anyOf": [{"type": "string"}] * 30}, [1] * 300),
+    ],
+    ids=["all of many", "any of many", "one of many values", "what is just looked at"],
+)
+def test_a_schema_that_costs_is_the_servers_to_check(items: Any, values: list[int]) -> None:
+    """Our loop goes on meanwhile; what is simple is still told the model at once."""
+    [tool] = offered(Entry("s"), [listed("t", properties={"a": {"type": "array", "items": items}})], _never).values()
+    box = Toolbox()
+    began = time.thread_time()
+    with suppress(ToolError):
+        assert box.checked(tool, {"a": values}) == {"a": values}
+    assert time.thread_time() - began < 0.5
+    with pytest.raises(ToolError, match="is not of type 'array'"):
+        box.checked(tool, {"a": 1})
+
+
+def test_values_are_not_compared_with_each_other() -> None:
+    """Each with all others takes seconds."""
+    [tool] = offered(Entry("s"), [listed("t", properties={"a": {"uniqueItems": True}})], _never).values()
+    assert Toolbox().checked(tool, {"a": [{}, {}]}) == {"a": [{}, {}]}
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def _wrong_schema(schema: dict[str, Any]) -> str | None:
 
 def _wrong_call(tool: StatelessTool) -> str | None:
     """What is wrong with how it is called."""
-    for flag in ("approval", "idempotent"):
+    for flag in ("approval", "idempotent", "checks"):
         if not isinstance(value := getattr(tool, flag), bool):
             return f"{flag} is {value!r}; expected True or False"
     seconds: Any = tool.seconds

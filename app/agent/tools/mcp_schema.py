@@ -23,7 +23,7 @@ LEFT_OUT: Final = frozenset(
     {
         "$anchor", "$comment", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$recursiveAnchor", "$recursiveRef",
         "$ref", "$schema", "$vocabulary", "definitions", "else", "if", "maxContains", "not", "pattern",
-        "patternProperties", "then", "unevaluatedItems", "unevaluatedProperties",
+        "patternProperties", "then", "unevaluatedItems", "unevaluatedProperties", "uniqueItems",
     }
 )  # fmt: skip
 

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 class RemoteTool(StatelessTool):
     """One tool of a server, under the server's name here."""
 
+    checks = True
+
     def __init__(self, entry: Entry, tool: Tool, call: Call) -> None:
         """Read what the server says of it; `call` is how it is called, by the name that it has there.
 
