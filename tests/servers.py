@@ -159,14 +159,15 @@ def call(name: str, arguments: dict[str, Any] | str, id: str = "call-1") -> Piec
 
 @asynccontextmanager
 async def serving(
-    redis_url: str, model: Model, name: str = "a", *, trial: Any = False, tools: Any = (), **settings: Any,
+    redis_url: str, model: Model, name: str = "a", *, trial: Any = False, tools: Any = (), sources: Any = (),
+    **settings: Any,
 ) -> AsyncIterator[Served]:  # fmt: skip
     """Run one node on a free port of this machine; `trial`: it says that its model is for trying out only."""
     port = free_port()
     values = {"REDIS_URL": redis_url, "OPENAI_API_KEY": "none", "PORT": str(port), "NODE": name, "LIMITS": "off"}
     read = config.read(values | {"DRAIN_SECONDS": "0.01"} | {key.upper(): str(v) for key, v in settings.items()}, {})
     listener = listen(read)
-    async with running(read, model, trial=bool(trial), tools=tools) as node:
+    async with running(read, model, trial=bool(trial), tools=tools, sources=sources) as node:
         site = Site(node)
         uvicorn_server: uvicorn.Server = server(site.app)
         task = asyncio.create_task(uvicorn_server.serve([listener]))

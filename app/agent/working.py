@@ -127,7 +127,7 @@ class Working:
         return task
 
     async def _result(self, call: Call) -> Any:
-        tool = self._tool(call.name)
+        tool = await self._toolbox.awaited(call.name, self._further)
         if tool is None:
             raise ToolError(f"there is no tool {call.name!r} at this node")
         return await self._toolbox.call(tool, self._request, self._toolbox.checked(tool, call.arguments))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.agent.flow import Piece
+from app.agent.tools import StatelessTool
 from app.core.model import Session, Takeover, User
 from app.state.keys import SessionKeys
 from tests.cluster.test_tools import Counted, asked_at, followed, of, said_at, table, text
@@ -66,6 +67,66 @@ async def test_it_waits_through_the_end_of_all_nodes(redis_url: str, model: Scri
         await asked_at(a, "answer", run=run, call="call-1", decision="allow")
         assert (await followed(reader, run, "end"))[-1]["state"] == "done"
         assert len(counted.calls) == 1
+
+
+class Late:
+    """A source whose tools come when they are let in."""
+
+    def __init__(self, tools: Sequence[StatelessTool]) -> None:
+        self.came, self.awaited = asyncio.Event(), asyncio.Event()
+        self._tools = tools
+
+    @property
+    def tools(self) -> Sequence[StatelessTool]:
+        """None, or all."""
+        return self._tools if self.came.is_set() else ()
+
+    async def come(self, name: str) -> None:
+        """Wait for `pay`."""
+        if name == "pay":
+            self.awaited.set()
+            await self.came.wait()
+
+    async def run(self) -> None:
+        """Have nothing to do."""
+
+
+async def test_what_is_allowed_waits_for_its_tool(redis_url: str, model: Script) -> None:
+    """A node that began just now does not have it yet: a server's tools are there when that is reached."""
+    counted = Counted()
+    model.answers.extend(list(PAY))
+    first, second = Late(counted.tools), Late(counted.tools)
+    first.came.set()
+    async with serving(redis_url, model, "a", sources=[first]) as a, reading(a.ws) as reader:
+        await reader.ask(type="open", session="s", cursor="0-0")
+        run = (await said_at(a))["run"]
+        await followed(reader, run, "hold")
+    async with serving(redis_url, model, "b", sources=[second]) as b, reading(b.ws) as reader:
+        await reader.ask(type="open", session="s", cursor="0-0")
+        await asked_at(b, "answer", run=run, call="call-1", decision="allow")
+        await second.awaited.wait()
+        second.came.set()
+        entries = await followed(reader, run, "end")
+        assert (of(entries, "tool")[-1]["result"], entries[-1]["state"], len(counted.calls)) == ("paid 5", "done", 1)
+
+
+async def test_a_tool_that_does_not_come_is_not_waited_for_without_end(
+    redis_url: str, model: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is told, and the answer goes on."""
+    monkeypatch.setattr("app.agent.tools.toolbox.COME_SECONDS", 0.05)
+    model.answers.extend(list(PAY))
+    source = Late(Counted().tools)
+    source.came.set()
+    async with serving(redis_url, model, "a", sources=[source]) as a, reading(a.ws) as reader:
+        await reader.ask(type="open", session="s", cursor="0-0")
+        run = (await said_at(a))["run"]
+        await followed(reader, run, "hold")
+        source.came.clear()
+        await asked_at(a, "answer", run=run, call="call-1", decision="allow")
+        entries = await followed(reader, run, "end")
+        assert of(entries, "tool")[-1]["error"] == "there is no tool 'pay' at this node"
+        assert entries[-1]["state"] == "done"
 
 
 @pytest.mark.parametrize(

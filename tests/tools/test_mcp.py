@@ -190,8 +190,9 @@ async def test_a_server_elsewhere_comes_and_goes(tmp_path: Path, old: bool) -> N
         with pytest.raises(ToolError, match="far is not connected"):
             await before[0].execute(REQUEST, {"text": "a tool that was listed before"})
         await until(lambda: not servers.tools)
+        await servers.come("farther__echo")  # which is nobody's
         async with elsewhere(port, old=old):
-            await until(lambda: servers.tools, 20)
+            await asyncio.wait_for(servers.come("far__echo"), 20)
             assert "far__grown" not in names(servers)
             assert await call(servers, "far__echo", text="again") == "again"
 

@@ -49,6 +49,9 @@ class Comes:
     def __init__(self, *tools: StatelessTool) -> None:
         self.tools = list(tools)
 
+    async def come(self, name: str) -> None:
+        """Have nothing that is still to come."""
+
     async def run(self) -> None:
         """Have nothing to do."""
 

@@ -88,6 +88,11 @@ class Servers:
         """Those of the servers that are there now; see `toolbox.Source`."""
         return [one for link in self._links for one in link.tools]
 
+    async def come(self, name: str) -> None:
+        """Return when the server is there whose tools are named so; see `toolbox.Source`."""
+        for link in self._links:
+            await link.come(name)
+
     async def run(self) -> None:
         """Keep a connection to each server until cancelled; a server that is not there is tried again and again."""
         async with asyncio.TaskGroup() as group:

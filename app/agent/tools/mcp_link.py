@@ -35,7 +35,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.agent.tools.declared import SEEN
 from app.agent.tools.mcp import Entry
 from app.agent.tools.mcp_streams import CONNECT_SECONDS, streams
-from app.agent.tools.mcp_tool import RemoteTool, offered, returned
+from app.agent.tools.mcp_tool import RemoteTool, offered, prefix, returned
 from app.agent.tools.tool import Parameters, ToolError
 from app.core.protocol import VERSION
 
@@ -58,6 +58,7 @@ class Link:
         self._listed: list[Tool] = []
         self._look = asyncio.Event()
         self._over = asyncio.Event()
+        self._there = asyncio.Event()  # its tools are known
         self._patience = CONNECT_SECONDS + entry.seconds  # a server may be deaf while it works
         self.tools: tuple[RemoteTool, ...] = ()
 
@@ -79,6 +80,11 @@ class Link:
             most = min(most * 2, LONGEST_SECONDS)
             log.warning("MCP server %s is not connected: %s; again in %.1f s", self._entry.name, why, wait_s)
             await asyncio.sleep(wait_s)
+
+    async def come(self, name: str) -> None:
+        """Return when the server's tools are known, if one of them could have this name."""
+        if name.startswith(prefix(self._entry)):
+            await self._there.wait()
 
     async def call(self, tool: str, parameters: Parameters) -> Any:
         """Call a tool by the name that it has there; a cancelled call is cancelled there too.
@@ -124,6 +130,7 @@ class Link:
             self._client = client
             try:
                 await self._read(client)
+                self._there.set()
                 log.info("MCP server %s is connected: %d tools", self._entry.name, len(self.tools))
                 if client.protocol_version in MODERN_PROTOCOL_VERSIONS and _tells(client):
                     with suppress(MCPError, SubscriptionLost, TimeoutError):
@@ -174,6 +181,7 @@ class Link:
     def _gone(self) -> None:
         """Have no tools without a connection."""
         self._client = None
+        self._there.clear()
         self._listed = []
         self.tools = ()
 

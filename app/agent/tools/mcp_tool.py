@@ -61,7 +61,7 @@ class RemoteTool(StatelessTool):
         self._there = tool.name
         self._call = call
         self._schema = {
-            "name": OTHER.sub("_", f"{entry.name}__{tool.name}")[:NAME_CHARACTERS],
+            "name": OTHER.sub("_", f"{prefix(entry)}{tool.name}")[:NAME_CHARACTERS],
             "description": str(broken(clean(tool.description or "")))[:DESCRIPTION_CHARACTERS],
             "parameters": parameters,
         }
@@ -73,6 +73,11 @@ class RemoteTool(StatelessTool):
     async def execute(self, context: AgentRequest, parameters: Parameters) -> Any:
         """Call it; the server is sent the parameters, and nothing of the request."""
         return await self._call(self._there, parameters)
+
+
+def prefix(entry: Entry) -> str:
+    """What the names of a server's tools begin with here, and no other server's."""
+    return f"{entry.name}__"
 
 
 def offered(entry: Entry, listed: Iterable[Tool], call: Call) -> dict[str, RemoteTool]:

@@ -37,8 +37,8 @@ class StatelessTool(ABC):
     """Something that can be called by a model.
 
     `approval`: a person is asked before each call. `idempotent`: it may be called again where nobody knows whether it
-    was, since its node died; else such an answer has failed. `seconds`: how long a call may take. `checks`: it holds what
-    it is given to its schema itself, so that where this takes long it need not be done before.
+    was, since its node died; else such an answer has failed. `seconds`: how long a call may take. `checks`: it holds
+    what it is given to its schema itself, so that where this takes long it need not be done before.
     """
 
     approval: bool = False

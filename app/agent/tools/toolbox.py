@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import jsonschema
@@ -25,6 +26,7 @@ from app.core.protocol import ARGUMENT_BYTES
 
 AT_ONCE: Final = 16
 LEAVE_SECONDS: Final = 1.0  # for a call that is told to end
+COME_SECONDS: Final = 30.0  # for a tool that is called, and not there yet: its node has begun just now
 RESULT_BYTES: Final = 16 * 1024
 LARGE: Final = 4  # times as much is looked through, to be cleaned
 DEEP: Final = 32
@@ -40,6 +42,9 @@ class Source(Protocol):
     @property
     def tools(self) -> Sequence[StatelessTool]:
         """Those that are there now."""
+
+    async def come(self, name: str) -> None:
+        """Return when all is there that could have a tool of this name; at once, where nothing could."""
 
     async def run(self) -> None:
         """See to it that they are there, until cancelled."""
@@ -82,6 +87,17 @@ class Toolbox:
     def get(self, name: str, further: Sequence[str] = ()) -> StatelessTool | None:
         """The tool of a name, if such a request may call it."""
         return self._known(further).get(name)
+
+    async def awaited(self, name: str, further: Sequence[str] = ()) -> StatelessTool | None:
+        """The tool of a name, as `get`; one that is expected of a source is waited for, for `COME_SECONDS`."""
+        found = self.get(name, further)
+        if found is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COME_SECONDS):
+                    for source in self._sources:
+                        await source.come(name)
+            found = self.get(name, further)
+        return found
 
     def find(self, name: str) -> StatelessTool | None:
         """The tool of a name, whoever may call it."""
