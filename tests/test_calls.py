@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.agent.calls import ARGUMENT_BYTES, CALLS, Calls, Function, Part, TooManyCalls
+from app.agent.calls import ARGUMENT_BYTES, LISTED, Calls, Function, Part, TooManyCalls
 from app.agent.flow import Piece, ToolCall
 from app.agent.llm import Limits, OpenAIModel
 from app.agent.prompt import Prompt
@@ -43,10 +43,18 @@ def made(*parts: Part) -> tuple[ToolCall, ...]:
             [part(None, None, "a", "{}"), part(None, None, "b", "{}")],
             [ToolCall("", "a", "{}"), ToolCall("", "b", "{}")],
         ),
+        (
+            [part(0, None, "a", "{}"), part(0, None, "a", "{}"), part(0, "c3", "a", "{}")],
+            [ToolCall("", "a", "{}"), ToolCall("", "a", "{}"), ToolCall("c3", "a", "{}")],
+        ),
+        ([part(0, None, "a"), part(0, None, "dd"), part(0, None, None, "{}")], [ToolCall("", "add", "{}")]),
         ([part(0, "c1", "a", {"b": [1]})], [ToolCall("c1", "a", '{"b":[1]}')]),
         ([Part(0, "c1"), part(0, "c1", "a"), part(0, "c1", None, "{}")], [ToolCall("c1", "a", "{}")]),
     ],
-    ids=["in pieces", "interleaved", "one index for all", "neither index nor id", "a map", "the id in each piece"],
+    ids=[
+        "in pieces", "interleaved", "one index for all", "neither index nor id", "one index and no id",
+        "a name in pieces", "a map", "the id in each piece",
+    ],
 )  # fmt: skip
 def test_calls_come_in_pieces(parts: list[Part], expected: list[ToolCall]) -> None:
     """By index; where that is not so, by id, or by name."""
@@ -56,7 +64,7 @@ def test_calls_come_in_pieces(parts: list[Part], expected: list[ToolCall]) -> No
 def test_calls_are_bounded() -> None:
     """In number and in size."""
     with pytest.raises(TooManyCalls):
-        made(*(part(index, f"c{index}", "a") for index in range(CALLS + 1)))
+        made(*(part(index, f"c{index}", "a") for index in range(LISTED + 1)))
     with pytest.raises(TooManyCalls):
         made(part(0, "c", "a", "x" * (ARGUMENT_BYTES + 1)))
 
@@ -91,7 +99,7 @@ async def test_too_many_calls_are_no_answer() -> None:
     """As nonsense is none."""
 
     async def answer(body: dict[str, Any]) -> Any:
-        for index in range(CALLS + 1):
+        for index in range(LISTED + 1):
             call = {"index": index, "id": f"c{index}", "function": {"name": "add", "arguments": "{}"}}
             yield sse(None, choices=[{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}])
 
@@ -100,4 +108,19 @@ async def test_too_many_calls_are_no_answer() -> None:
         model = await OpenAIModel.connect(base_url=up.url, api_key=None, name="up-1", limits=Limits())
         with pytest.raises(Exception, match="cannot be reached, or broke off"):
             [piece async for piece in model.stream("up-1", Prompt([{"role": "user", "content": "?"}]))]
+        await model.close()
+
+
+@pytest.mark.parametrize("number", [10**30, -1, 1e300, "9", None, [1]])
+async def test_what_is_no_count_is_left_out(number: Any) -> None:
+    """What an upstream says of its use is for a browser to have, and for the state."""
+
+    async def answer(body: dict[str, Any]) -> Any:
+        yield sse("Well.", "stop", usage={"prompt_tokens": number, "completion_tokens": 2**53, "total_tokens": 0})
+
+    async with upstream() as up:
+        up.answer = answer
+        model = await OpenAIModel.connect(base_url=up.url, api_key=None, name="up-1", limits=Limits())
+        said = [piece async for piece in model.stream("up-1", Prompt([{"role": "user", "content": "?"}]))]
+        assert Piece.joined(said) == Piece("Well.", {"completion_tokens": 2**53, "total_tokens": 0})
         await model.close()

@@ -10,7 +10,8 @@ import msgspec
 
 from app.agent.flow import ToolCall
 
-CALLS: Final = 32
+CALLS: Final = 32  # of one answer that are made
+LISTED: Final = 4 * CALLS  # that are read: of those that are not made a model is told so
 ARGUMENT_BYTES: Final = 256 * 1024  # of all calls of one answer
 
 
@@ -71,11 +72,12 @@ class Calls:
         last = self._places.get(index)
         if last is not None:
             other = bool(part.id and self._ids[last] and part.id != self._ids[last])
-            whole = part.index is None and begins and bool(self._names[last])
-            if not (other or whole):
+            again = bool(part.id) and part.id == self._ids[last]
+            whole = begins and bool(self._names[last]) and (part.index is None or bool(self._arguments[last]))
+            if not other and (again or not whole):
                 return last
-        if len(self._ids) == CALLS:
-            raise TooManyCalls(f"more than {CALLS} calls in one answer")
+        if len(self._ids) == LISTED:
+            raise TooManyCalls(f"more than {LISTED} calls in one answer")
         for texts in (self._ids, self._names, self._arguments):
             texts.append("")
         self._places[index] = len(self._ids) - 1

@@ -5,18 +5,18 @@ an error.
 """
 
 import time
-from typing import Any, Final
+from typing import Final
 
 from app.agent.bell import Bell
 from app.agent.calls import Calls, TooManyCalls
 from app.agent.events import Events, NoChunk
-from app.agent.flow import Piece
+from app.agent.flow import Piece, counted
 from app.agent.http1 import Http1, Pool
 from app.agent.prefix import Prefix
 from app.agent.retry import CUT, told
 from app.core.errors import ContentRefused, ModelUnavailable
 
-USAGE: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+USAGE: Final = {name: name for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
 
 
 class Silence:
@@ -80,7 +80,7 @@ class Reading:
         if text or works or usage:
             self.silence.broken(self._next_s)
             said = self._said.new(text) if text else ""
-            return Piece(said, _known(usage) if usage else None, "".join(thoughts))
+            return Piece(said, counted(usage, USAGE) if usage else None, "".join(thoughts))
         self.check()
         return None
 
@@ -106,10 +106,6 @@ class Reading:
                 raise ModelUnavailable("the model broke off without an end")
         rest, calls = self._said.rest(), self._calls.made
         return Piece(rest, calls=calls) if rest or calls else None
-
-
-def _known(usage: dict[str, Any]) -> dict[str, Any]:
-    return {name: usage[name] for name in USAGE if name in usage}
 
 
 class Direct:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from app.agent.prompt import Prompt
 from app.core.errors import ModelUnavailable
 
 AHEAD_BYTES: Final = 256 * 1024
+MOST: Final = 2**53  # of a count that a browser can have, and the state's encoding
 
 
 class ToolCall(NamedTuple):
@@ -43,6 +44,12 @@ class Piece(NamedTuple):
             tuple(call for piece in pieces for call in piece.calls),
             next((piece.place for piece in reversed(pieces) if piece.place), ""),
         )
+
+
+def counted(usage: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """What an upstream says that an answer used, by our names for its own; what is no count is left out."""
+    known = {name: usage.get(theirs) for name, theirs in names.items()}
+    return {name: one for name, one in known.items() if isinstance(one, int | float) and 0 <= one <= MOST}
 
 
 def tokens_of(usage: dict[str, Any] | None, size: int) -> int:

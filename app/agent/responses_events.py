@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from app.agent.calls import ARGUMENT_BYTES, CALLS, TooManyCalls
-from app.agent.flow import Piece, ToolCall
+from app.agent.calls import ARGUMENT_BYTES, LISTED, TooManyCalls
+from app.agent.flow import Piece, ToolCall, counted
 from app.agent.lines import Lines
 from app.core.errors import ChatError, ContentRefused, ModelUnavailable
 
@@ -201,8 +201,8 @@ class Reading:
             if item.type == "function_call" and item.status != "incomplete":
                 id = item.call_id or ""
                 self._calls[id] = ToolCall(id, item.name or "", item.arguments or "")
-        if len(self._calls) > CALLS or sum(len(call.arguments) for call in self._calls.values()) > ARGUMENT_BYTES:
-            raise TooManyCalls(f"more than {CALLS} calls in one answer, or {ARGUMENT_BYTES} bytes of arguments")
+        if len(self._calls) > LISTED or sum(len(call.arguments) for call in self._calls.values()) > ARGUMENT_BYTES:
+            raise TooManyCalls(f"more than {LISTED} calls in one answer, or {ARGUMENT_BYTES} bytes of arguments")
 
     def _end(self, event: Event) -> None:
         """Take that the response is over.
@@ -216,8 +216,7 @@ class Reading:
             if response.incomplete_details and response.incomplete_details.reason == "content_filter":
                 raise ContentRefused("the model refused to go on")
             self._gather(response.output)
-            usage = response.usage or {}
-            known = {name: usage[theirs] for name, theirs in USAGE.items() if theirs in usage}
+            known = counted(response.usage or {}, USAGE)
             self._ended = Piece(usage=known or None, calls=tuple(self._calls.values()))
             return
         fault = response.error or (Fault(event.code) if event.error == NONE else _decoded(event.error, Fault))

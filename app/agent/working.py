@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from app.agent.answer import Answer, TooMuch
+from app.agent.calls import CALLS
 from app.agent.flow import ToolCall
 from app.agent.request import AgentRequest
 from app.agent.steps import Call
@@ -53,7 +54,7 @@ class Working:
         told: list[Entry] = []
         wrong: list[Entry] = []  # told last, so that all of them are of one step
         run, known = self._writing.writer.run, {call.id for call in self._answer.steps.calls()}
-        for one in wanted:
+        for place, one in enumerate(wanted):
             id = one.id if ID.match(one.id) and one.id not in known else f"c{len(known) + 1}"
             while id in known:
                 id += "x"
@@ -61,6 +62,8 @@ class Working:
             name = one.name[:SEEN]
             tool = self._tool(name)
             try:
+                if place >= CALLS:
+                    raise ToolError(f"at most {CALLS} calls are made of one answer")
                 if tool is None:
                     raise ToolError(f"there is no tool {name!r}")
                 given = self._toolbox.arguments(tool, one.arguments)

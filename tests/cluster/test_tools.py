@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from app.agent.calls import CALLS
 from app.agent.flow import Piece
 from app.agent.tools import AgentRequest, StatelessTool, ToolError, tool
 from app.core.protocol import Frame
@@ -161,6 +162,19 @@ async def test_what_is_wrong_with_a_call_the_model_is_told(
         [settled] = [entry for entry in of(entries, "tool") if "error" in entry]
         assert error in settled["error"]
         assert error.split("'")[0] in model.asked[1][-1]["content"]
+        assert (entries[-1]["state"], text(entries)) == ("done", "I see.")
+
+
+async def test_of_many_calls_the_first_are_made(redis_url: str, model: Script) -> None:
+    """Of the others the model is told that they were not, and the answer goes on."""
+    counted = Counted()
+    many = [call("add", {"one": number, "other": 0}, f"c-{number}") for number in range(CALLS + 2)]
+    model.answers.extend([many, ["I see."]])
+    async with table(redis_url, model, counted.tools) as (a, _, reader):
+        entries = await followed(reader, (await said_at(a))["run"], "end")
+        assert len(counted.calls) == CALLS
+        errors = [(entry["call"], entry["error"]) for entry in of(entries, "tool") if "error" in entry]
+        assert errors == [(f"c-{CALLS + more}", f"at most {CALLS} calls are made of one answer") for more in (0, 1)]
         assert (entries[-1]["state"], text(entries)) == ("done", "I see.")
 
 
