@@ -16,6 +16,7 @@ import pytest
 
 from app.agent.llm import Limits, OpenAIModel
 from app.agent.tools import SearchTool, tool
+from app.agent.tools.declared import WrongTools
 from app.config import Settings
 from app.core.errors import IdReused
 from app.core.model import Session, User
@@ -91,6 +92,25 @@ async def test_a_tool_agent_searches_for_its_user(redis_url: str, model: Script)
         model.answers.append([call("pay", {})])
         with pytest.raises(OnHold):
             await agents[0].process_message("ada", "u", "Pay.")
+
+
+async def test_a_tool_agent_may_be_made_for_each_message(redis_url: str, model: Script) -> None:
+    """Its tools are the same if they are made from the same; what else has their name is told."""
+
+    class Service:
+        async def search(self, **given: str) -> list[str]:
+            """Find one thing."""
+            return [f"about {given['query']}"]
+
+    service = Service()
+    async with serving(redis_url, model) as a:
+        for index in range(2):
+            model.answers.extend([[call("search", {"query": "logs"})], ["Found."]])
+            agent = StatelessToolAgent(None, a.node, [SearchTool(service)])
+            said = await agent.process_message("ada", "s", f"Search {index}.")
+            assert (said["response"], said["metadata"]["tools_used"]) == ("Found.", ["search"])
+        with pytest.raises(WrongTools, match="two tools are named 'search'"):
+            StatelessToolAgent(None, a.node, [SearchTool(Service())])
 
 
 async def test_process_message_stateless(redis_url: str, model: Script) -> None:

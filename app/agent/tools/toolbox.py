@@ -7,6 +7,7 @@ What a tool returns is data: its control characters are gone, and nothing in it 
 """
 
 import asyncio
+import copy
 import logging
 import math
 from collections.abc import Iterable, Sequence
@@ -74,9 +75,10 @@ class Toolbox:
         named: dict[str, StatelessTool] = {}
         for one in tools:
             name = declared(one)["name"]
-            if (self._further | named).get(name, one) is not one or name in self._own:
+            there = (self._further | named).get(name, one)
+            if name in self._own or not _same(one, there):
                 raise WrongTools(f"two tools are named {name!r}")
-            named[name] = one
+            named[name] = there
         self._further |= named
         return tuple(named)
 
@@ -181,10 +183,20 @@ class Toolbox:
         return known
 
 
+def _same(one: StatelessTool, other: StatelessTool) -> bool:
+    """Whether two tools do the same: of one class, and made from the same things."""
+    if one is other or type(one) is not type(other):
+        return one is other
+    mine, theirs = one.__getstate__() or {}, other.__getstate__() or {}
+    if not (isinstance(mine, dict) and isinstance(theirs, dict) and mine.keys() == theirs.keys()):
+        return False
+    return all(mine[name] is theirs[name] for name in mine)
+
+
 async def _executed(tool: StatelessTool, request: AgentRequest, given: Parameters) -> Any:
-    """Execute a tool; what would end the loop is an error like any other."""
+    """Execute a tool, with a request of its own; what would end the loop is an error like any other."""
     try:
-        return await tool.execute(request, given)
+        return await tool.execute(copy.deepcopy(request), given)
     except (KeyboardInterrupt, SystemExit) as error:
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
