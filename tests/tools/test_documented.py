@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.agent.tools.toolbox import loaded
+from app.agent.tools.declared import loaded
 from app.core.model import User
 from app.edge.sign_in import INVITED
 from app.stateless import ISSUER
