@@ -13,7 +13,7 @@ import httpx
 
 from app.client import Chat, Said, connect
 from tests.servers import free_port, sse, until, upstream
-from tests.test_start import Box, Started, box, refused
+from tests.test_start import Box, Started, asked, box, refused
 
 COUNTED = "".join(f"{index} " for index in range(40))
 NOWHERE = "redis://127.0.0.1:9/0"
@@ -189,6 +189,38 @@ async def test_a_second_signal_ends_the_drain(tmp_path: Path) -> None:
                 run.process.send_signal(signal.SIGINT)
                 async with asyncio.timeout(10):
                     assert await run.ended() == 0
+
+
+STUBBORN = """import asyncio, contextlib
+from app.agent.tools import tool
+
+@tool(seconds=0.1)
+async def stubborn() -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+"""
+
+
+async def test_a_tool_that_does_not_end_ends_with_its_node(tmp_path: Path) -> None:
+    """The process does not wait for it."""
+
+    async def answer(body: dict[str, Any]) -> AsyncIterator[bytes]:
+        call = {"index": 0, "id": "c", "function": {"name": "stubborn", "arguments": "{}"}}
+        told = any(message["role"] == "tool" for message in body["messages"])
+        delta = {"content": "I see."} if told else {"tool_calls": [call]}
+        yield sse(None, "stop", choices=[{"index": 0, "delta": delta, "finish_reason": "stop"}])
+
+    (tmp_path / "stubborn_tools.py").write_text(STUBBORN)
+    told = {"PYTHONPATH": str(tmp_path), "TOOLS": "stubborn_tools", "TITLES": "off"}
+    with box(tmp_path) as machine:
+        async with upstream() as up:
+            up.answer = answer
+            async with machine.serving(OPENAI_BASE_URL=up.url, **told) as (node, port):
+                assert (await asked(port, "Well?"))["text"] == "I see."
+                node.process.terminate()
+                async with asyncio.timeout(10):
+                    assert await node.ended() == 0, node.errors.read_text()
 
 
 async def test_a_setting_that_is_wrong_stops_all(tmp_path: Path) -> None:

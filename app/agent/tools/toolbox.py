@@ -151,8 +151,7 @@ class Toolbox:
             finally:
                 if not making.done():
                     making.cancel()
-                    self._left.add(making)
-                    making.add_done_callback(self._gone)
+                    self._leave(making)
                     await asyncio.wait({making}, timeout=LEAVE_SECONDS)
             if not done:
                 raise ToolError(f"it took longer than {tool.seconds:g} s")
@@ -167,6 +166,14 @@ class Toolbox:
                     raise
                 log.exception("tool %s failed", tool.get_tool_schema()["name"])
                 raise ToolError("it failed") from error
+
+    def _leave(self, call: asyncio.Task[Any]) -> None:
+        """Have nothing wait for a call: neither its place, which is another's now, nor the process at its end."""
+        self._left.add(call)
+        call.add_done_callback(self._gone)
+        # Else a loop that ends cancels all its tasks, and waits for them however long they take. This is how asyncio
+        # has tasks that are not its own: https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
+        asyncio.tasks._unregister_task(call)
 
     def _gone(self, call: asyncio.Task[Any]) -> None:
         """Let go of a call that was left behind, and ended; what it raised is nobody's any more."""
