@@ -12,6 +12,7 @@ import pytest
 
 from app.agent.tools import AgentRequest, StatelessTool, ToolError, tool, toolbox
 from app.agent.tools.declared import SEEN, WrongTools
+from app.agent.tools.tool import THREADS
 from app.agent.tools.toolbox import (
     AT_ONCE,
     DEEP,
@@ -209,6 +210,30 @@ async def test_a_call_that_does_not_end_is_left(monkeypatch: pytest.MonkeyPatch)
         await asyncio.wait_for(calling, 2)
     leave.set()
     await until(lambda: len(ended) == 2)
+
+
+async def test_of_calls_that_do_not_end_there_are_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then no more are made of that tool, until some have ended; of others they are."""
+    monkeypatch.setattr(toolbox, "LEAVE_SECONDS", 0.01)
+    leave = asyncio.Event()
+
+    @tool(seconds=0.01)
+    async def stubborn() -> None:
+        """Take no for an answer."""
+        while not leave.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await leave.wait()
+
+    box = Toolbox([stubborn, told := Told(gives="well")])
+    for _ in range(THREADS):
+        with pytest.raises(ToolError, match="it took longer than"):
+            await box.call(stubborn, asked(), {})
+    with pytest.raises(ToolError, match="it is busy with calls that take too long"):
+        await box.call(stubborn, asked(), {})
+    assert await box.call(told, asked(), {}) == "well"
+    leave.set()
+    await until(lambda: not box._left)
+    assert await box.call(stubborn, asked(), {}) == ""
 
 
 @pytest.mark.parametrize("kind", ["maps", "text", "bytes"])

@@ -24,7 +24,7 @@ import msgspec
 from app.agent.request import AgentRequest
 
 SECONDS: Final = 30.0
-THREADS: Final = 8  # calls at once of a function that is not async
+THREADS: Final = 8  # calls at once of a function that is not async; of any tool, those that do not end
 
 Parameters = dict[str, Any]
 

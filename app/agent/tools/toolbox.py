@@ -21,7 +21,7 @@ import referencing.exceptions
 
 from app.agent.request import AgentRequest
 from app.agent.tools.declared import SEEN, WrongTools, declared
-from app.agent.tools.tool import Parameters, StatelessTool, ToolError
+from app.agent.tools.tool import THREADS, Parameters, StatelessTool, ToolError
 from app.core.coalesce import CONTROL, SURROGATE, head_of
 from app.core.protocol import ARGUMENT_BYTES
 
@@ -59,7 +59,7 @@ class Toolbox:
         self._further: dict[str, StatelessTool] = {}
         self._sources = sources
         self._free = asyncio.Semaphore(AT_ONCE)
-        self._left: set[asyncio.Task[Any]] = set()  # calls that do not end
+        self._left: dict[asyncio.Task[Any], StatelessTool] = {}  # calls that do not end
         for one in tools:
             name = declared(one)["name"]
             if name in self._own:
@@ -145,13 +145,15 @@ class Toolbox:
             ToolError: it failed; the message is fit for the model and for readers.
         """
         async with self._free:
+            if list(self._left.values()).count(tool) >= THREADS:  # in threads or not: so many of them take memory
+                raise ToolError("it is busy with calls that take too long")
             making = asyncio.create_task(_executed(tool, request, given))
             try:
                 done, _ = await asyncio.wait({making}, timeout=tool.seconds)
             finally:
                 if not making.done():
                     making.cancel()
-                    self._leave(making)
+                    self._leave(making, tool)
                     await asyncio.wait({making}, timeout=LEAVE_SECONDS)
             if not done:
                 raise ToolError(f"it took longer than {tool.seconds:g} s")
@@ -167,9 +169,9 @@ class Toolbox:
                 log.exception("tool %s failed", tool.get_tool_schema()["name"])
                 raise ToolError("it failed") from error
 
-    def _leave(self, call: asyncio.Task[Any]) -> None:
+    def _leave(self, call: asyncio.Task[Any], tool: StatelessTool) -> None:
         """Have nothing wait for a call: neither its place, which is another's now, nor the process at its end."""
-        self._left.add(call)
+        self._left[call] = tool
         call.add_done_callback(self._gone)
         # Else a loop that ends cancels all its tasks, and waits for them however long they take. This is how asyncio
         # has tasks that are not its own: https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
@@ -177,7 +179,7 @@ class Toolbox:
 
     def _gone(self, call: asyncio.Task[Any]) -> None:
         """Let go of a call that was left behind, and ended; what it raised is nobody's any more."""
-        self._left.discard(call)
+        self._left.pop(call, None)
         if not call.cancelled():
             call.exception()
 
