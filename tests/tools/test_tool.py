@@ -1,6 +1,7 @@
 """A typed function becomes a tool: what the model is told of it, and how it is called."""
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -171,3 +172,21 @@ async def test_wrong_arguments_say_what_was_expected() -> None:
     ):
         with pytest.raises(ToolError, match=why):
             await weather.execute(asked(), given)
+
+
+async def test_an_async_function_that_was_wrapped() -> None:
+    """A decorator that does not know of it gives a function that is not async: what that returns is awaited."""
+
+    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def note(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        return note
+
+    @tool
+    @noted
+    async def double(number: int) -> int:
+        return 2 * number
+
+    assert await called(double, number=2) == 4

@@ -120,7 +120,8 @@ class FunctionTool(StatelessTool):
             return await cast(Coroutine[Any, Any, Any], self._function(**given))
         if not self._threads.acquire(blocking=False):
             raise ToolError("it is busy with calls that take too long")
-        return await self._threaded(partial(self._function, **given))
+        result = await self._threaded(partial(self._function, **given))
+        return await result if inspect.isawaitable(result) else result  # of an async function that was wrapped
 
     async def _threaded(self, call: Callable[[], Any]) -> Any:
         """Call in a thread of its own, which nobody waits for at the end: one that hangs takes no other's place."""
