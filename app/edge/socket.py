@@ -98,7 +98,7 @@ class Client(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request; but first for the end of this one, and for that not long."""
         super().on_response_complete()
-        if self.cycle.more_body and not self.pipeline and not self.transport.is_closing():
+        if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._rest = self.loop.call_later(REST_SECONDS, self.transport.abort)
 

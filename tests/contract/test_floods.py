@@ -120,3 +120,22 @@ async def test_requests_that_end_share_a_connection(redis_url: str, model: Scrip
             for _ in range(sent.count("HTTP/1.1")):
                 await answered(reader)
         writer.close()
+
+
+async def test_a_request_behind_another_has_its_time(
+    redis_url: str, model: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its body comes when the one before it has been answered: it is not that one's rest."""
+    monkeypatch.setattr("app.edge.socket.REST_SECONDS", 0.1)
+    async with serving(redis_url, model) as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        host = f"Host: 127.0.0.1:{node.port}"
+        body = b'{"session_id": "s", "message": "Hello."}'
+        more = f"X-User-Id: ada\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        writer.write(f"GET /live HTTP/1.1\r\n{host}\r\n\r\nPOST /chat HTTP/1.1\r\n{host}\r\n{more}\r\n\r\n".encode())
+        await answered(reader)
+        await asyncio.sleep(0.3)  # longer than the rest of a request may take
+        writer.write(body)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        writer.close()
