@@ -4,7 +4,7 @@ Rules: a name is resolved once, here; every address that it has must be public; 
 addresses, not the name. So a name whose address changes between the look and the call leads nowhere else. The name
 stays what TLS is held to, and what the server is told.
 
-Sources: RFC 6890 (special addresses), RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo).
+Sources: RFC 6890 (special addresses), RFC 6052 (NAT64), RFC 7526 (6to4, which is over), RFC 4380 (Teredo).
 """
 
 import asyncio
@@ -52,7 +52,7 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
             return False
         if carried := address.ipv4_mapped or (IPv4Address(int(address) & 0xFFFF_FFFF) if address in NAT64 else None):
             return _is_public(carried)
-        if address.teredo or (address.sixtofour and not _is_public(address.sixtofour)):
+        if address.teredo or address.sixtofour:
             return False
     special = address.is_multicast or address.is_reserved or any(address in network for network in FURTHER)
     return address.is_global and not special
