@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import redis as redis_package
+
 from app.agent.llm import Abilities, Limits
 from app.agent.models import Models
 from app.core.protocol import Frame
@@ -178,7 +180,7 @@ async def test_no_token_is_generated_twice_where_the_provider_keeps_the_answer(r
 
 
 async def test_a_node_that_dies_before_the_first_token_has_its_answer_taken_up_too(
-    redis_url: str, tmp_path: Path
+    redis_url: str, redis: redis_package.Redis, tmp_path: Path
 ) -> None:
     """The place is known as soon as the provider has begun."""
     gate = asyncio.Event()
@@ -194,7 +196,7 @@ async def test_a_node_that_dies_before_the_first_token_has_its_answer_taken_up_t
             reader = await stack.enter_async_context(reading(b.ws))
             await reader.ask(type="open", session="s", cursor="0-0")
             run = (await said_at(a))["run"]
-            await until(lambda: a.node.runner._carried[run][0]._writing._place)
+            await until(lambda: any(redis.hget(head, "place") for head in redis.keys("*:head:*")))
             a.node.runner.abandon()
             await until(lambda: a.node.rescue.claimed.total() + b.node.rescue.claimed.total())
             gate.set()
