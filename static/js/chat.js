@@ -21,6 +21,7 @@ export class Chat extends Emitter {
   #follows;
   #models;
   #says;
+  #choosing = new Map(); // by session: the model that it is being given, "" for none
   #current = null;
 
   constructor({ connection, models, storage }) {
@@ -89,14 +90,16 @@ export class Chat extends Emitter {
 
   /** Which model is to be asked, where the conversation does not say; null: the usual one. */
   get model() {
-    return this.session?.settings?.model ? null : this.#models.preferred;
+    return (this.#choosing.get(this.#current) ?? this.session?.settings?.model) ? null : this.#models.preferred;
   }
 
   /** Give the open session settings of its own; "" takes one back. Resolve to null, or in words to why it has not. */
   async set(fields) {
     const [id, isNew] = [this.#current, this.session?.at === null];
     this.#follows.begun(id);
+    if ("model" in fields) this.#choosing.set(id, fields.model);
     const { why = null } = await this.#settled("set", fields);
+    if (why) this.#choosing.delete(id);
     if (!why && isNew) this.#follows.open(id);
     return why;
   }
@@ -127,6 +130,7 @@ export class Chat extends Emitter {
     this.#says.settle(session, over);
     if (session.gone) this.#says.forget(session.session);
     else if (caughtUp || isSnapshot) this.#says.restore(session, { everything: caughtUp });
+    if (this.#choosing.get(session.session) === (session.settings?.model ?? "")) this.#choosing.delete(session.session);
     for (const end of ended) this.#check(session, end);
     if (outcome === "applied") this.#changed(session.session);
   }

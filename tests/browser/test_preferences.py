@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from tests.browser.behind import serving
 from tests.browser.chromium import Tab, person, tab
@@ -143,6 +143,45 @@ async def test_new_conversations_ask_the_model_that_one_prefers(
         await here.page.get_by_role("combobox", name="Model").select_option("script-1")
         await here.say("Again.")
         await expect(here.answers.nth(1).locator(".origin")).to_contain_text("script-1 · ")
+
+
+async def test_a_model_that_was_just_chosen_is_asked(browser: Browser, redis_url: str, model: Script) -> None:
+    """Also by what is said before the node has heard of the choice; and so is the usual one that was chosen back."""
+    held: list[str | bytes] = []
+
+    def through(route: WebSocketRoute) -> None:
+        """Let what comes from the node wait, once a choice was sent."""
+        server = route.connect_to_server()
+
+        def sent(message: str | bytes) -> None:
+            if '"type":"set"' in str(message):
+                held.append("")
+            server.send(message)
+
+        def came(message: str | bytes) -> None:
+            if held:
+                held.append(message)
+            else:
+                route.send(message)
+            if held and any('"kind":"end"' in str(one) for one in held):
+                for one in held[1:]:
+                    route.send(one)
+                held.clear()
+
+        route.on_message(sent)
+        server.on_message(came)
+
+    async with serving(redis_url, model) as node, person(browser) as ada, tab(ada, node.http) as here:
+        await here.button("Preferences").click()
+        await choose(here, "preferred", "script-2")
+        await here.page.keyboard.press("Escape")
+        await here.page.route_web_socket("**/ws", through)
+        await here.page.reload()
+        await here.say("Hello.")
+        for number, chosen, asked in ((1, "script-1", "script-1"), (2, "", "script-2")):
+            await here.page.get_by_role("combobox", name="Model").select_option(chosen)
+            await here.say("Again.")
+            await expect(here.answers.nth(number).locator(".origin")).to_contain_text(f"{asked} · ")
 
 
 async def test_what_cannot_be_kept_is_told_at_its_field(browser: Browser, redis_url: str, model: Script) -> None:
